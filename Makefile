@@ -1,0 +1,72 @@
+# Needs GNU make and Python >= 3.11; every goal makes its own .venv first.
+# pip reads its index and mirrors from your environment or pip.conf, never from here.
+
+PYTHON ?= python3
+
+# What `make demo` runs. Override on the command line: make demo DEMO_VICTIM_EPOCHS=4
+DEMO_OUT            ?= out/demo
+DEMO_EPSILON        ?= 16/255
+DEMO_SURROGATE      ?= resnet9
+DEMO_VICTIMS        ?= resnet9
+DEMO_VICTIM_EPOCHS  ?= 8
+DEMO_PROTECT_FLAGS  ?=
+DEMO_EVALUATE_FLAGS ?=
+
+# More flags for pytest: make test-fast PYTEST_FLAGS='-x -k budget'
+PYTEST_FLAGS ?=
+
+# Ray sends no usage statistics from here unless you ask for it.
+export RAY_USAGE_STATS_ENABLED ?= 0
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install demo test test-fast lint format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Make .venv with ue_ray, the demo's data and the tools (about 6 GB)
+
+$(STAMP): pyproject.toml
+	@command -v "$(PYTHON)" >/dev/null \
+		|| { echo "ue_ray: no '$(PYTHON)' here; name a Python >= 3.11: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "ue_ray: '$(PYTHON)' is older than 3.11; name a newer one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "ue_ray: '$(PYTHON)' lacks venv; install it (on Debian and Ubuntu the package python3-venv)" >&2; exit 1; }
+	test -x $(BIN)/pip || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --editable '.[demo,dev]'
+	@$(BIN)/python -c 'import torchvision' \
+		|| { echo "ue_ray: torch and torchvision in $(VENV) are of different builds; take both from one index" >&2; exit 1; }
+	@touch $@
+
+demo: install ## Protect 5,000 real digits and show what a victim learns from them
+	rm -rf $(DEMO_OUT)
+	$(BIN)/python pipelines/protect_dataset.py --input mnist5k --output $(DEMO_OUT)/protected \
+		--epsilon $(DEMO_EPSILON) --surrogate $(DEMO_SURROGATE) $(DEMO_PROTECT_FLAGS)
+	$(BIN)/python pipelines/evaluate_victims.py --clean mnist5k --protected $(DEMO_OUT)/protected --test mnist5k-test \
+		--output $(DEMO_OUT)/report --victims $(DEMO_VICTIMS) --epochs $(DEMO_VICTIM_EPOCHS) $(DEMO_EVALUATE_FLAGS)
+
+test: install ## Run all tests: first those without Ray, then those that start one
+	$(BIN)/python -m pytest -m "not ray" --durations=10 $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m ray --durations=10 $(PYTEST_FLAGS)
+
+test-fast: install ## Run the tests that start no Ray
+	$(BIN)/python -m pytest -m "not ray" --durations=10 $(PYTEST_FLAGS)
+
+lint: install ## Check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## Rewrite the files as `make lint` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove caches, build products and the demo's output; keep .venv
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache $(DEMO_OUT)
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

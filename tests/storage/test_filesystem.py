@@ -1,0 +1,105 @@
+import io
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from pyarrow import fs
+
+from ue_ray.errors import UserError
+from ue_ray.storage.filesystem import absolute, join, read_bytes, resolve, staged, walk, write_bytes
+
+
+def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for uri in ("images", "./images/", "~/images", str(tmp_path / "images"), f"file://{tmp_path}/images"):
+        filesystem, path = resolve(uri)
+        assert isinstance(filesystem, fs.LocalFileSystem)
+        assert path == str(tmp_path / "images")
+    assert absolute("images") == absolute("~/images") == str(tmp_path / "images")
+
+
+def test_file_uris_are_percent_decoded_and_plain_paths_are_not():
+    assert resolve("file:///a%20b")[1] == "/a b"
+    assert resolve("/a%20b?c")[1] == "/a%20b?c"
+
+
+def test_bucket_keys_are_taken_to_the_letter():
+    filesystem, path = resolve("s3://bucket/a b/50%25/?region=us-east-1&endpoint_override=127.0.0.1:1&scheme=http")
+    assert isinstance(filesystem, fs.S3FileSystem)
+    assert path == "bucket/a b/50%25"
+
+
+def test_fsspec_serves_the_other_schemes():
+    write_bytes("memory://box/a.bin", b"abc")
+    assert read_bytes("memory://box/a.bin") == b"abc"
+    filesystem, path = resolve("memory://box")
+    assert list(walk(filesystem, path)) == [(b"a.bin", 3)]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://AKIAEXAMPLE:hunter2@bucket/images",
+        "s3://AKIAEXAMPLE:hunt/hunter2@bucket/images",
+        "s3://bucket/images?secret_key=hunter2",
+        "s3://bucket/images?endpoint_override=me:hunter2@127.0.0.1",
+        "https://me:hunter2@example.org/images",
+    ],
+)
+def test_credentials_in_a_uri_are_refused_and_not_repeated(uri: str):
+    with pytest.raises(UserError, match="credentials") as caught:
+        resolve(uri)
+    assert "hunter2" not in str(caught.value)
+    assert "AKIAEXAMPLE" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["", "nosuch://x/y", "file://relative/path", "s3://", "s3://bucket/x?nosuch=1"])
+def test_uris_nobody_can_open_are_one_line_errors(uri: str):
+    with pytest.raises(UserError) as caught:
+        resolve(uri)
+    assert "\n" not in str(caught.value)
+
+
+def test_join_goes_before_the_options():
+    assert join("/a/b", "c") == "/a/b/c"
+    assert join("/a/b/", "c", "d.json") == "/a/b/c/d.json"
+    assert join("/", "a") == "/a"
+    assert join("/odd?name", "c") == "/odd?name/c"
+    assert join("s3://bucket/a?region=x", "c") == "s3://bucket/a/c?region=x"
+
+
+def test_writing_creates_folders_and_replaces(tmp_path: Path):
+    target = tmp_path / "a" / "b.bin"
+    write_bytes(str(target), b"one")
+    write_bytes(str(target), b"two")
+    assert read_bytes(str(target)) == b"two"
+    assert os.listdir(target.parent) == ["b.bin"]
+
+
+def test_published_files_follow_the_umask(tmp_path: Path):
+    before = os.umask(0o027)
+    try:
+        write_bytes(str(tmp_path / "a"), b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("uri", ["{tmp}/a.bin", "memory://dropped/a.bin"])
+def test_a_write_that_fails_leaves_what_was_there(uri: str, tmp_path: Path):
+    uri = uri.format(tmp=tmp_path)
+    write_bytes(uri, b"old")
+    filesystem, path = resolve(uri)
+    with suppress(RuntimeError), staged(filesystem, path) as local:
+        Path(local).write_bytes(b"half of the ne")
+        raise RuntimeError
+    assert read_bytes(uri) == b"old"
+    assert not Path(local).exists()
+
+
+def test_a_remote_upload_carries_all_bytes():
+    data = bytes(io.BytesIO(os.urandom(3 << 20)).getbuffer())
+    write_bytes("memory://large/a.bin", data)
+    assert read_bytes("memory://large/a.bin") == data

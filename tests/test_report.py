@@ -1,0 +1,251 @@
+"""The report: sums by hand, a table to the letter, and a page that is whole, escaped and self-contained."""
+
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ue_ray.report import (
+    CROP,
+    Estimate,
+    GalleryItem,
+    console_table,
+    headline,
+    html_page,
+    mean_curve,
+    summarise,
+    write_html,
+)
+
+NASTY = '<script>alert("x")</script>'
+
+
+def run(train_set: str, final: float, peak: float, epoch: int, **changes: Any) -> dict[str, Any]:
+    curve = [
+        {"epoch": 1, "train_accuracy": 0.5, "train_loss": 1.0, "test_accuracy": peak, "seconds": 1.0},
+        {"epoch": 2, "train_accuracy": 0.999, "train_loss": 0.1, "test_accuracy": final, "seconds": 1.0},
+    ]
+    return {
+        "victim": "resnet9",
+        "train_set": train_set,
+        "countermeasure": "none",
+        "seed": 0,
+        "epochs": 2,
+        "final_test_accuracy": final,
+        "peak_test_accuracy": peak,
+        "peak_epoch": epoch,
+        "train_accuracy": 0.999,
+        "curve": curve,
+        "seconds": 60.6,
+        **changes,
+    }
+
+
+RUNS = [run("clean", 0.981, 0.983, 2), run("control", 0.975, 0.979, 2), run("protected", 0.104, 0.38, 1)]
+
+
+def results(runs: list[dict[str, Any]] = RUNS, **protected: Any) -> dict[str, Any]:
+    measured = {"max_abs_delta": 8 / 255, "mean_abs_delta": 6.3 / 255, "aligned": 998, "missing": 2}
+    return {
+        "format_version": 1,
+        "created": "2026-01-02T03:04:05+00:00",
+        "command": f"evaluate_victims --note {NASTY}",
+        "seconds": 1834.2,
+        "machine": {"cpu": "a processor", "cores": 2, "memory_gib": 23.4, "gpus": ["a GPU"]},
+        "versions": {"ue_ray": "0.1.0", "python": "3.11"},
+        "data": {
+            "clean": {"uri": NASTY, "images": 1000, "classes": 10, "class_names": [NASTY]},
+            "protected": {
+                "uri": "s3://b/protected",
+                "images": 998,
+                "method": "error_minimizing",
+                "granularity": "class_wise",
+                "epsilon": 8 / 255,
+                "norm": "linf",
+                **measured,
+                **protected,
+            },
+            "test": {"uri": "s3://b/test", "images": 1000},
+            "control": {"noise": "random", "granularity": "sample_wise", "epsilon": 8 / 255},
+        },
+        "runs": runs,
+        "guards": [
+            {"name": "a", "level": "warning", "message": f"mind {NASTY}"},
+            {"name": "b", "level": "note", "message": "one seed"},
+        ],
+    }
+
+
+def item(height: int = 4, width: int = 6, delta: int = 4) -> GalleryItem:
+    clean = np.full((height, width, 3), 100, np.uint8)
+    return GalleryItem(NASTY, NASTY, clean, clean + np.uint8(delta))
+
+
+class Page(HTMLParser):
+    """Reads a page, insisting that every element is closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words += data.replace("\u00a0", " ")
+
+    def images(self) -> list[np.ndarray]:
+        sources = [str(attributes["src"]) for tag, attributes in self.elements if tag == "img"]
+        return [np.asarray(Image.open(BytesIO(b64decode(source.split(",")[1])))) for source in sources]
+
+
+def test_summarise_by_hand() -> None:
+    runs = [
+        run("protected", 0.10, 0.30, 3, seed=0),
+        run("clean", 0.90, 0.95, 7),
+        run("protected", 0.20, 0.50, 5, seed=1, seconds=1.4),
+        run("protected", 0.30, 0.40, 4, countermeasure="jpeg"),
+    ]
+    plain, jpeg = summarise(runs)
+    assert (plain.label, jpeg.label) == ("resnet9", "resnet9 with jpeg")
+    assert list(plain.sets) == ["clean", "protected"]
+    assert list(jpeg.sets) == ["protected"]
+    protected = plain.sets["protected"]
+    assert protected.final.mean == pytest.approx(0.15)
+    assert protected.final.std == pytest.approx(0.1 / 2**0.5)  # sample deviation of two: half the gap times sqrt 2
+    assert protected.peak.mean == pytest.approx(0.40)
+    assert (protected.seeds, protected.peak_epochs, protected.seconds) == (2, "3-5", 62.0)
+    assert plain.sets["clean"].final == Estimate(0.90, None)
+    assert plain.sets["clean"].peak_epochs == "7"
+
+
+def test_mean_curve_averages_the_seeds_by_epoch() -> None:
+    runs = [run("clean", 0.8, 0.4, 1), run("clean", 0.6, 0.2, 1, seed=1)]
+    runs[1]["curve"] = runs[1]["curve"][:1]
+    assert mean_curve(runs, "test_accuracy") == [(1, pytest.approx(0.3)), (2, 0.8)]
+    assert mean_curve([], "test_accuracy") == []
+
+
+def test_console_table_to_the_letter() -> None:
+    runs = [*RUNS, run("protected", 0.096, 0.36, 2, seed=1)]
+    expected = """\
+clean test accuracy, final and peak: lower is better protection; chance is 10 %
+
+victim   train set     final %      peak %  epoch  train accuracy %  seeds  seconds
+resnet9  clean            98.1        98.3      2              99.9      1       61
+         control          97.5        97.9      2              99.9      1       61
+         protected  10.0 ± 0.6  37.0 ± 1.4    1-2        99.9 ± 0.0      2      121
+
+warning: mind <script>alert("x")</script>
+note: one seed"""
+    assert console_table(results(runs)) == expected
+
+
+def test_headline() -> None:
+    assert headline(results()) == (
+        "Trained on the protected images, resnet9 reaches 10.4 % on clean test images (98.1 % when trained on the "
+        "clean ones; chance is 10 %); at its best epoch it reached 38.0 %."
+    )
+    assert headline(results([])) == "No victim was trained on the protected images."
+    assert headline(results(RUNS[2:])) == (
+        "Trained on the protected images, resnet9 reaches 10.4 % on clean test images (chance is 10 %); "
+        "at its best epoch it reached 38.0 %."
+    )
+
+
+def test_headline_tells_the_least_favourable_case() -> None:
+    other = run("protected", 0.25, 0.3, 1, victim="resnet18")
+    jpeg = run("protected", 0.807, 0.82, 1, countermeasure="jpeg")
+    assert headline(results([*RUNS, other, jpeg])) == (
+        "Trained on the protected images, resnet18, the most successful of 2 victims, reaches 25.0 % on clean test "
+        "images (chance is 10 %); at its best epoch it reached 30.0 %. With jpeg, resnet9 reaches 80.7 %."
+    )
+
+
+def test_page_is_whole_and_holds_the_numbers(tmp_path: Path) -> None:
+    write_html(results(), [item()], tmp_path / "report.html")
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    for words in (
+        headline(results()),
+        "98.1",
+        "38.0",
+        "largest change 8/255",
+        "mean change 6.3/255",
+        "2 clean images without a protected twin",
+        "epsilon 8/255",
+        "chance, 10 %",
+        "delta × 15.9",
+        "PSNR 36.1 dB",  # 10 log10(255^2 / 4^2)
+        "mind <script>",
+        "one seed",
+        "What this does not protect against",
+        "1,834 seconds",
+        "a GPU",
+    ):
+        assert words in page.words
+
+
+def test_page_escapes_data_and_refers_to_nothing_outside() -> None:
+    text = html_page(results([*RUNS, run("clean", 0.9, 0.9, 1, victim=NASTY)]), [item()])
+    page = Page(text)
+    assert "script" not in {tag for tag, _ in page.elements}
+    assert NASTY in page.words
+    assert not re.search(r"https?://|url\(|@import", text)
+    references = [
+        value for _, attributes in page.elements for name, value in attributes.items() if name in ("src", "href")
+    ]
+    assert len(references) == 3
+    assert all(str(reference).startswith("data:image/png;base64,") for reference in references)
+
+
+def test_gallery_magnifies_delta_to_the_full_range() -> None:
+    """Half of epsilon, 4/255, lies halfway from mid-gray to white: 0.75 of 255."""
+    clean, protected, magnified = Page(html_page(results(), [item(delta=4)])).images()
+    assert np.array_equal(clean, item().clean)
+    assert np.array_equal(protected, item().protected)
+    assert np.all(magnified == 191)
+
+
+@pytest.mark.parametrize("delta", [0, 5])
+def test_gallery_of_a_foreign_set_is_scaled_by_its_own_largest_change(delta: int) -> None:
+    foreign: dict[str, Any] = dict.fromkeys(
+        ("method", "granularity", "epsilon", "norm", "max_abs_delta", "mean_abs_delta", "aligned")
+    )
+    page = Page(html_page(results(**foreign), [item(delta=delta)]))
+    assert np.all(page.images()[2] == (255 if delta else 128))
+    assert ("PSNR ∞" in page.words) == (delta == 0)
+
+
+def test_gallery_shows_the_middle_of_a_large_image() -> None:
+    shown = Page(html_page(results(), [item(height=CROP + 100, width=50)])).images()[0]
+    assert shown.shape == (CROP, 50, 3)
+
+
+@pytest.mark.parametrize("runs", [[], RUNS[2:], [*RUNS, run("protected", 0.2, 0.2, 1, curve=[])]])
+def test_page_of_little(runs: list[dict[str, Any]]) -> None:
+    Page(html_page(results(runs) | {"guards": []}, []))
+
+
+def test_one_chart_per_victim_with_a_line_per_set_and_seed() -> None:
+    runs = [*RUNS, run("protected", 0.11, 0.4, 1, seed=1), run("clean", 0.9, 0.9, 1, victim="resnet18")]
+    page = Page(html_page(results(runs), []))
+    classes = [attributes.get("class") for tag, attributes in page.elements if tag == "polyline"]
+    assert classes == ["clean", "control", "protected", "protected seed", "protected seed", "clean"]
+    assert sum(tag == "svg" for tag, _ in page.elements) == 2
+    assert sum(tag == "circle" for tag, _ in page.elements) == 2

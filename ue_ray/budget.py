@@ -1,0 +1,91 @@
+"""How far a protected image may be from its original: the only place that clips and rounds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ue_ray.errors import UserError
+
+Norm = Literal["linf", "l2"]
+LEVELS = 255  # an 8-bit channel has the values 0/255 ... 255/255
+
+
+def parse_epsilon(text: str) -> float:
+    """``"8/255"`` or ``"0.03"`` -> a float in [0, 1] units. Raises UserError for anything else."""
+    try:
+        value = float(Fraction(text.replace(" ", "")))
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"epsilon {text!r} is not a number: write a fraction such as 8/255, or a decimal") from None
+    if value <= 0:
+        raise UserError(f"epsilon {text!r} is not positive: write a fraction such as 8/255")
+    return value
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The ball every delta stays in.
+
+    ``epsilon`` is in [0, 1] units (8/255 is the paper's choice for 32x32 images). ``norm`` is ``linf`` (each channel of
+    each pixel moves by at most epsilon) or ``l2`` (the whole image moves by at most epsilon, Euclidean).
+    """
+
+    epsilon: float
+    norm: Norm = "linf"
+
+    def __post_init__(self) -> None:
+        if self.norm not in ("linf", "l2"):
+            raise UserError(f"unknown norm {self.norm!r}: choose linf or l2")
+        if self.norm == "linf" and self.epsilon > 1:
+            raise UserError(f"epsilon {self.epsilon:g} is more than the whole range [0, 1]: did you mean {self.epsilon:g}/255?")
+        if self.epsilon * LEVELS < 1 - 1e-6:
+            raise UserError(f"epsilon {self.epsilon:g} is below one 8-bit level (1/255): it cannot change an image")
+
+    def project(self, delta: Tensor) -> Tensor:
+        """The nearest point of the ball; ``delta`` is float [N,C,H,W] in [0, 1] units."""
+        if self.norm == "linf":
+            return delta.clamp(-self.epsilon, self.epsilon)
+        norms = delta.flatten(1).norm(dim=1).clamp_min(1e-12)
+        return delta * (self.epsilon / norms).clamp_max(1.0).view(-1, 1, 1, 1)
+
+    def direction(self, gradient: Tensor) -> Tensor:
+        """The steepest step of length 1 in this norm: the sign (L-inf, Eq. 3 of the paper) or the unit vector (L2)."""
+        if self.norm == "linf":
+            return gradient.sign()
+        return gradient / gradient.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1, 1)
+
+    def round(self, delta: Tensor) -> Tensor:
+        """``delta`` as whole 8-bit levels, int16 [N,C,H,W], still inside the ball.
+
+        The rounding does not look at the image, so a class-wise delta is the same in every image of its class.
+        """
+        levels = self.project(delta) * LEVELS
+        if self.norm == "linf":
+            most = math.floor(self.epsilon * LEVELS + 1e-6)
+            return levels.round().clamp(-most, most).to(torch.int16)
+        rounded = levels.round()
+        for _ in range(64):  # rounding may push a delta out of the L2 ball: shrink just those until they are in
+            outside = rounded.flatten(1).norm(dim=1) > self.epsilon * LEVELS
+            if not outside.any():
+                return rounded.to(torch.int16)
+            levels = torch.where(outside.view(-1, 1, 1, 1), levels * 0.98, levels)
+            rounded = levels.round()
+        return levels.trunc().to(torch.int16)
+
+    def apply(self, images: Tensor, delta: Tensor) -> Tensor:
+        """``images`` uint8 [N,C,H,W] plus ``delta`` -> uint8, rounded once. Clipping to [0, 255] only shrinks a change."""
+        return (images.to(torch.int16) + self.round(delta)).clamp_(0, LEVELS).to(torch.uint8)
+
+    def size(self, change: Tensor) -> Tensor:
+        """The norm of each image's change, float64 [N] in [0, 1] units; ``change`` is a difference in 8-bit levels."""
+        flat = change.flatten(1).to(torch.float64) / LEVELS
+        return flat.abs().amax(dim=1) if self.norm == "linf" else flat.norm(dim=1)
+
+    def holds(self, size: float) -> bool:
+        """Whether a measured ``size`` is inside the ball (up to float rounding)."""
+        return size <= self.epsilon + 1e-6

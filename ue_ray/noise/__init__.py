@@ -1,0 +1,40 @@
+"""Making noise: one file a method, and a plain dict of them."""
+
+from __future__ import annotations
+
+from ue_ray.compute import Compute
+from ue_ray.errors import UserError
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.base import NoiseMethod
+from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.error_maximizing import ErrorMaximizing
+from ue_ray.noise.error_minimizing import ErrorMinimizing
+from ue_ray.noise.random import Random
+
+METHODS: dict[str, type[NoiseMethod]] = {
+    "error-minimizing": ErrorMinimizing,
+    "error-maximizing": ErrorMaximizing,
+    "random": Random,
+}
+
+
+def check_method(name: str, granularity: str) -> None:
+    """Raises UserError, listing the choices, when there is no such method or it has no such granularity."""
+    if name not in METHODS:
+        raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}")
+    if granularity not in METHODS[name].granularities:
+        choices = ", ".join(METHODS[name].granularities)
+        raise UserError(f"unknown granularity {granularity!r} for method {name}: choose one of {choices}")
+
+
+def new_method(config: NoiseConfig, compute: Compute) -> NoiseMethod:
+    """The method of ``config``, ready to craft."""
+    check_method(config.method, config.granularity)
+    return METHODS[config.method](config, compute)
+
+
+def restore_method(artifact: NoiseArtifact, compute: Compute) -> NoiseMethod:
+    """The method that made ``artifact``, ready to perturb."""
+    method = new_method(artifact.config, compute)
+    method.restore(artifact.tensors)
+    return method

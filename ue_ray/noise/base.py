@@ -1,0 +1,103 @@
+"""What every method of making noise is."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ue_ray.batches import Batch, Windows
+from ue_ray.compute import Compute
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.canvas import spread
+from ue_ray.noise.config import Granularity, NoiseConfig
+from ue_ray.noise.deltas import ClassDeltas
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of crafting, as it is shown and recorded; ``error`` is the share misclassified, in [0, 1]."""
+
+    round: int
+    error: float
+    images_per_second: float
+    seconds: float
+
+
+Report = Callable[[Round], None]
+
+
+class NoiseMethod(ABC):
+    """Crafts a noise from a collection, and gives each image its delta.
+
+    ``craft`` runs on every worker alike and returns the artifact on worker 0, None on the others. ``delta`` is what a
+    method is about; ``perturb`` wraps it, so no method can leave the budget.
+    """
+
+    granularities: ClassVar[tuple[Granularity, ...]] = ("class-wise", "sample-wise")
+
+    def __init__(self, config: NoiseConfig, compute: Compute) -> None:
+        self.config = config
+        self.compute = compute
+
+    @abstractmethod
+    def craft(self, windows: Windows, deltas: ClassDeltas, report: Report) -> NoiseArtifact | None:
+        """Run the method's optimisation; ``deltas`` is the shared table that class-wise noise lives in."""
+
+    @abstractmethod
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up a crafted artifact's tensors, to perturb images with them."""
+
+    @abstractmethod
+    def delta(self, batch: Batch) -> Tensor:
+        """float32 [N,3,s,s] on the canvas. Each sample's delta must depend on that sample alone, not on its batch."""
+
+    def perturb(self, batch: Batch) -> Tensor:
+        """Each image's delta inside the budget: float32 [N,3,s,s] on the CPU, s the canvas' side.
+
+        Raises UserError when the artifact has nothing for a sample.
+        """
+        return self.config.budget.project(self.delta(batch)).cpu()
+
+    def protect(self, image: np.ndarray, delta: Tensor) -> np.ndarray:
+        """One decoded image, uint8 [H,W,3] of any size, carrying its ``delta`` [3,s,s]: rounded once, uint8 [H,W,3]."""
+        moved = self.config.budget.apply(
+            torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0), spread(delta.unsqueeze(0), *image.shape[:2])
+        )
+        return moved.squeeze(0).permute(1, 2, 0).contiguous().numpy()  # type: ignore[no-any-return]
+
+
+class Rounds:
+    """The record of a craft run: reports each round and says when to stop."""
+
+    def __init__(self, limit: int, report: Report) -> None:
+        self.limit = limit
+        self.report = report
+        self.rounds: list[Round] = []
+        self.stopped_by = "round limit"
+        self.started = self._round_started = time.perf_counter()
+
+    def add(self, error: float, images: int) -> None:
+        now = time.perf_counter()
+        seconds = now - self._round_started
+        self._round_started = now
+        self.rounds.append(Round(len(self.rounds) + 1, error, images / seconds, now - self.started))
+        self.report(self.rounds[-1])
+
+    def stop(self, reason: str) -> None:
+        self.stopped_by = reason
+
+    def record(self) -> dict[str, Any]:
+        """For the artifact's card. A run that stopped at the bound says so."""
+        return {
+            "stopped_by": self.stopped_by,
+            "error": self.rounds[-1].error if self.rounds else None,
+            "seconds": time.perf_counter() - self.started,
+            "rounds": [asdict(entry) for entry in self.rounds],
+        }

@@ -1,0 +1,88 @@
+"""Everything that decides a noise, in one frozen record: it is the artifact's card and the run's fingerprint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from ue_ray.budget import Budget
+from ue_ray.errors import UserError
+from ue_ray.models import check_model
+from ue_ray.noise.views import check_views
+
+Granularity = Literal["class-wise", "sample-wise"]
+Schedule = Literal["online", "alternating"]
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """How a noise is crafted. The defaults of the optional fields are in ``paper_parameters``.
+
+    ``image_size``: the side S at which the surrogate sees images; ``canvas``: the side at which delta lives.
+    ``pgd_steps`` T, ``step_size`` alpha ([0, 1] units), ``weight_steps`` M and ``stop_error`` lambda are Algorithm 1's;
+    ``data_fraction`` is the share of each class that the noise is crafted on; ``max_rounds`` ends a run that never gets
+    below ``stop_error``.
+    """
+
+    method: str
+    granularity: Granularity
+    budget: Budget
+    class_names: tuple[str, ...]
+    image_size: int
+    canvas: int
+    surrogate: str
+    pgd_steps: int
+    step_size: float
+    weight_steps: int
+    stop_error: float
+    data_fraction: float
+    max_rounds: int
+    schedule: Schedule = "online"
+    views: tuple[str, ...] = ()
+    batch_size: int = 128
+    learning_rate: float = 0.025
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.granularity not in get_args(Granularity):
+            raise UserError(f"unknown granularity {self.granularity!r}: choose one of {', '.join(get_args(Granularity))}")
+        if self.schedule not in get_args(Schedule):
+            raise UserError(f"unknown schedule {self.schedule!r}: choose one of {', '.join(get_args(Schedule))}")
+        check_model(self.surrogate)
+        check_views(self.views)
+        for name in ("image_size", "canvas", "pgd_steps", "weight_steps", "max_rounds", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
+        if not 0 < self.data_fraction <= 1:
+            raise UserError(f"data-fraction is {self.data_fraction:g}: it must be above 0 and at most 1")
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> NoiseConfig:
+        return NoiseConfig(
+            **{
+                **values,
+                "budget": Budget(**values["budget"]),
+                "class_names": tuple(values["class_names"]),
+                "views": tuple(values["views"]),
+            }
+        )
+
+
+def paper_parameters(method: str, granularity: str, schedule: str, epsilon: float) -> dict[str, Any]:
+    """Appendix B's parameters, and our bounds on the number of rounds, by method and granularity.
+
+    Class-wise: T = 1, 20 % of the data, lambda = 0.1. Sample-wise: T = 20, all data, lambda = 0.01. alpha = epsilon / 10;
+    M = 10 (the paper's for CIFAR-10; 20 for CIFAR-100, 100 for ImageNet).
+    """
+    class_wise = granularity == "class-wise"
+    return {
+        "pgd_steps": 1 if class_wise else 20,
+        "step_size": epsilon / 10,
+        "weight_steps": 10,
+        "stop_error": 0.1 if class_wise else 0.01,
+        "data_fraction": 0.2 if class_wise else 1.0,
+        "max_rounds": 100 if class_wise else 30,
+    }

@@ -1,0 +1,143 @@
+"""Error-minimizing noise: the min-min optimisation of Eq. 2, by Algorithm 1 (Huang et al., ICLR 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ue_ray.batches import Batch, Window, Windows, step_seed
+from ue_ray.collectives import gather_objects, rank, sum_over_workers
+from ue_ray.compute import Compute
+from ue_ray.errors import UserError
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.base import NoiseMethod, Report, Rounds
+from ue_ray.noise.class_wise import delta_pass
+from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.deltas import ClassDeltas
+from ue_ray.noise.surrogate import Surrogate
+from ue_ray.noise.tables import ClassTable, SampleTable, surrogate_deltas
+
+
+class ErrorMinimizing(NoiseMethod):
+    """Class-wise, and sample-wise by one of two schedules.
+
+    ``alternating`` is Algorithm 1 to the letter: M weight steps, then one pass that moves every delta. ``online`` keeps
+    no table: each batch's deltas are found from zero by T steps of PGD on the current surrogate, which then takes one
+    weight step on that batch; an image's final delta is found the same way on the final surrogate.
+    """
+
+    def __init__(self, config: NoiseConfig, compute: Compute) -> None:
+        super().__init__(config, compute)
+        self.surrogate: Surrogate | None = None
+        self.table: ClassTable | SampleTable | None = None
+
+    def craft(self, windows: Windows, deltas: ClassDeltas, report: Report) -> NoiseArtifact | None:
+        self.surrogate = Surrogate(self.config, self.compute)
+        rounds = Rounds(self.config.max_rounds, report)
+        if self.config.granularity == "class-wise":
+            tensors = self._craft_class_wise(self.surrogate, windows, deltas, rounds)
+        elif self.config.schedule == "online":
+            tensors = self._craft_online(self.surrogate, windows, rounds)
+        else:
+            tensors = self._craft_alternating(self.surrogate, windows, rounds)
+        return NoiseArtifact(self.config, tensors, rounds.record()) if rank() == 0 else None
+
+    def _craft_class_wise(
+        self, surrogate: Surrogate, windows: Windows, deltas: ClassDeltas, rounds: Rounds
+    ) -> dict[str, Tensor]:
+        version = 0
+        next_batch = _NextBatch(self.config.seed)
+        for number, window in zip(range(1, self.config.max_rounds + 1), windows, strict=False):
+            for step in range(self.config.weight_steps):
+                batch = next_batch(window)
+                classes, members = batch.labels.unique(return_inverse=True)
+                current = deltas.pull(classes.cpu(), version).to(batch.images.device)
+                seed = step_seed(self.config.seed, number, step)
+                surrogate.weight_step(batch.images, current[members], batch.labels, batch.global_count, seed)
+            error, version = delta_pass(surrogate, deltas, window, version, step_seed(self.config.seed, number))
+            rounds.add(error, len(window) + self.config.weight_steps * self.config.batch_size)
+            if error < self.config.stop_error:
+                rounds.stop(f"error below {self.config.stop_error:g}")
+                break
+        return {"deltas": deltas.table(version)} if rank() == 0 else {}
+
+    def _craft_online(self, surrogate: Surrogate, windows: Windows, rounds: Rounds) -> dict[str, Tensor]:
+        side = self.config.canvas
+        for number, window in zip(range(1, self.config.max_rounds + 1), windows, strict=False):
+            wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
+            for step, batch in enumerate(window.batches(step_seed(self.config.seed, number))):
+                seed = step_seed(self.config.seed, number, step)
+                start = torch.zeros(len(batch.labels), 3, side, side, device=self.compute.device)
+                delta, _ = surrogate.minimise(batch.images, start, batch.labels, seed)
+                wrong += surrogate.weight_step(batch.images, delta, batch.labels, batch.global_count, seed)
+            error = int(sum_over_workers(wrong)) / len(window)
+            rounds.add(error, len(window))
+            if error < self.config.stop_error:
+                rounds.stop(f"error below {self.config.stop_error:g}")
+                break
+        return surrogate.tensors()
+
+    def _craft_alternating(self, surrogate: Surrogate, windows: Windows, rounds: Rounds) -> dict[str, Tensor]:
+        table = SampleTable(self.config.budget, self.config.canvas)
+        next_batch = _NextBatch(self.config.seed)
+        for number, window in zip(range(1, self.config.max_rounds + 1), windows, strict=False):
+            if not window.whole:
+                raise UserError(
+                    "schedule alternating keeps a delta for every image, and these do not fit in a worker's window: "
+                    "use schedule online, or more workers"
+                )
+            for step in range(self.config.weight_steps):
+                batch = next_batch(window)
+                delta = table.get(batch.sample_ids).to(self.compute.device)
+                seed = step_seed(self.config.seed, number, step)
+                surrogate.weight_step(batch.images, delta, batch.labels, batch.global_count, seed)
+            wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
+            for batch in window.batches(step_seed(self.config.seed, number)):
+                start = table.get(batch.sample_ids).to(self.compute.device)
+                delta, missed = surrogate.minimise(batch.images, start, batch.labels, step_seed(self.config.seed, number))
+                table.put(batch.sample_ids, delta)
+                wrong += missed
+            error = int(sum_over_workers(wrong)) / len(window)
+            rounds.add(error, len(window))
+            if error < self.config.stop_error:
+                rounds.stop(f"error below {self.config.stop_error:g}")
+                break
+        return SampleTable.join(gather_objects(table.tensors()))
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        if self.config.granularity == "class-wise":
+            self.table = ClassTable(tensors)
+        elif self.config.schedule == "alternating":
+            self.table = SampleTable.restore(self.config.budget, tensors)
+        else:
+            self.surrogate = Surrogate(self.config, self.compute)
+            self.surrogate.load(tensors)
+
+    def delta(self, batch: Batch) -> Tensor:
+        if isinstance(self.table, ClassTable):
+            return self.table.get(batch.labels)
+        if isinstance(self.table, SampleTable):
+            return self.table.get(batch.sample_ids, known=True)
+        assert self.surrogate is not None, "restore an artifact first"
+        return surrogate_deltas(self.surrogate, batch)
+
+
+class _NextBatch:
+    """Algorithm 1's ``Next(x, y)``: batch after batch of the window, reshuffled when it is through."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.passes = 0
+        self.window: Window | None = None
+        self.batches: Iterator[Batch] = iter(())
+
+    def __call__(self, window: Window) -> Batch:
+        batch = next(self.batches, None) if window is self.window else None
+        if batch is None:
+            self.window = window
+            self.passes += 1
+            self.batches = window.batches(step_seed(self.seed, 0, self.passes))
+            batch = next(self.batches)
+        return batch

@@ -1,0 +1,42 @@
+"""Uniform random noise in the budget: the paper's first baseline, and every evaluation's control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ue_ray.batches import Batch, Windows
+from ue_ray.collectives import rank
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.base import NoiseMethod, Report, Rounds
+from ue_ray.noise.deltas import ClassDeltas
+
+
+class Random(NoiseMethod):
+    """Each delta from a generator of its own, seeded by the class or the sample_id: nothing to optimise or to keep."""
+
+    def craft(self, windows: Windows, deltas: ClassDeltas, report: Report) -> NoiseArtifact | None:
+        record = Rounds(0, report)
+        record.stop("nothing to optimise")
+        return NoiseArtifact(self.config, {}, record.record()) if rank() == 0 else None
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        pass
+
+    def delta(self, batch: Batch) -> Tensor:
+        if self.config.granularity == "class-wise":
+            classes, members = batch.labels.cpu().unique(return_inverse=True)
+            return self._drawn([self.config.class_names[label] for label in classes.tolist()])[members]
+        return self._drawn(batch.sample_ids)
+
+    def _drawn(self, names: Sequence[str]) -> Tensor:
+        shape = (3, self.config.canvas, self.config.canvas)
+        drawn = np.empty((len(names), *shape), np.float32)
+        for row, name in enumerate(names):
+            entropy = int.from_bytes(blake2b(name.encode(), digest_size=16).digest(), "little")
+            drawn[row] = np.random.default_rng([self.config.seed, entropy]).uniform(-1, 1, shape)
+        return torch.from_numpy(drawn) * self.config.budget.epsilon

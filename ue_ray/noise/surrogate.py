@@ -1,0 +1,92 @@
+"""The network that crafts the noise: trained a little on perturbed images, asked for the gradient of its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ue_ray.compute import Compute
+from ue_ray.models import build
+from ue_ray.noise.canvas import spread
+from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.views import random_view
+from ue_ray.pgd import pgd
+from ue_ray.training import WeightSteps
+
+
+class Surrogate:
+    """The same weights on every worker."""
+
+    def __init__(self, config: NoiseConfig, compute: Compute) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.compute = compute
+        self.network = compute.place(build(config.surrogate, len(config.class_names), config.image_size))
+        self._forward = compute.forward(self.network)
+        self._training: WeightSteps | None = None
+
+    def weight_step(self, images: Tensor, delta: Tensor, labels: Tensor, global_count: int, seed: int) -> Tensor:
+        """``Optimize(x + delta, y, theta)`` of Algorithm 1; returns the number of wrong predictions on this worker."""
+        if self._training is None:
+            self._training = WeightSteps(self.network, self.compute, self.config.learning_rate)
+        seen = random_view(self.config.views, perturbed(images, delta), seed)
+        return self._training.step(seen, labels, global_count)[1]
+
+    def minimise(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Algorithm 1's ``Perturbation``: T steps of PGD from ``delta`` towards a smaller loss.
+
+        Returns the new delta and the number of images still misclassified at the last step's start: the evaluation
+        comes out of the pass that runs anyway.
+        """
+        return self._pgd(images, delta, labels, seed, maximise=False)
+
+    def maximise(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """The same steps towards a larger loss: error-maximizing (adversarial) noise."""
+        return self._pgd(images, delta, labels, seed, maximise=True)
+
+    def _pgd(
+        self, images: Tensor, delta: Tensor, labels: Tensor, seed: int, maximise: bool
+    ) -> tuple[Tensor, Tensor]:
+        config = self.config
+        wrong = torch.zeros((), dtype=torch.int64, device=images.device)
+
+        def loss(delta: Tensor) -> Tensor:
+            seen = random_view(config.views, perturbed(images, delta), seed)
+            with self.compute.autocast():
+                logits = self._forward(seen).float()
+            wrong.copy_((logits.argmax(1) != labels).sum())
+            return functional.cross_entropy(logits, labels, reduction="sum")
+
+        with self.frozen():
+            return pgd(loss, delta, config.budget, config.step_size, config.pgd_steps, maximise), wrong
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Evaluation mode, and no gradient for any weight: PGD needs the input's alone."""
+        self.network.eval().requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.network.requires_grad_(True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights, to be kept in an artifact."""
+        return {f"surrogate.{name}": value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        prefix = "surrogate."
+        state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        self.network.load_state_dict(state)
+
+
+def perturbed(images: Tensor, delta: Tensor) -> Tensor:
+    """``x + delta`` clipped to [0, 1], the gradient passing the clip straight through, as in the authors' code.
+
+    Without that, a pixel that delta has pushed out of range would never get a gradient again.
+    """
+    moved = images + spread(delta, *images.shape[-2:])
+    return moved + (moved.clamp(0, 1) - moved).detach()

@@ -1,0 +1,106 @@
+"""Where a crafted delta is looked up: by class, by sample, or computed from the frozen surrogate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+
+from ue_ray.batches import Batch
+from ue_ray.budget import Budget
+from ue_ray.errors import UserError
+from ue_ray.noise.surrogate import Surrogate
+
+PERTURB_CHUNK = 64
+
+
+class ClassTable:
+    """One delta a class: ``deltas`` float32 [K,3,s,s]."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self.deltas = tensors["deltas"]
+
+    def get(self, labels: Tensor) -> Tensor:
+        return self.deltas[labels.cpu()]
+
+
+class SampleTable:
+    """One delta a sample, by sample_id, for data that fits in memory; int8, in steps of epsilon / 127.
+
+    A sample that is not in the table starts from zero.
+    """
+
+    def __init__(self, budget: Budget, side: int) -> None:
+        self.step = budget.epsilon / 127
+        self.deltas = torch.zeros(0, 3, side, side, dtype=torch.int8)
+        self.rows: dict[bytes, int] = {}
+
+    def get(self, sample_ids: Sequence[str], known: bool = False) -> Tensor:
+        """float32 [N,3,s,s]; with ``known``, raises UserError for a sample that has no delta."""
+        keys = [_key(sample_id) for sample_id in sample_ids]
+        if known:
+            for sample_id, key in zip(sample_ids, keys, strict=True):
+                if key not in self.rows:
+                    raise UserError(
+                        f"the artifact has no delta for sample {sample_id}: an alternating sample-wise artifact fits only "
+                        "the images it was crafted on (schedule online perturbs any image)"
+                    )
+        self._make_room(keys)
+        return self.deltas[[self.rows[key] for key in keys]].to(torch.float32) * self.step
+
+    def put(self, sample_ids: Sequence[str], delta: Tensor) -> None:
+        keys = [_key(sample_id) for sample_id in sample_ids]
+        self._make_room(keys)
+        rows = torch.tensor([self.rows[key] for key in keys], dtype=torch.int64)
+        self.deltas[rows] = (delta.cpu() / self.step).round().clamp(-127, 127).to(torch.int8)
+
+    def _make_room(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self.rows.setdefault(key, len(self.rows))
+        if len(self.rows) > len(self.deltas):
+            grown = torch.zeros(max(1024, 2 * len(self.rows)), *self.deltas.shape[1:], dtype=torch.int8)
+            grown[: len(self.deltas)] = self.deltas
+            self.deltas = grown
+
+    def tensors(self) -> dict[str, Tensor]:
+        keys = torch.tensor([list(key) for key in self.rows], dtype=torch.uint8).view(-1, 16)
+        return {"sample_keys": keys, "sample_deltas": self.deltas[: len(self.rows)]}
+
+    @staticmethod
+    def join(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        """The tables of all workers (each holds its own samples) as one."""
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    @staticmethod
+    def restore(budget: Budget, tensors: dict[str, Tensor]) -> SampleTable:
+        table = SampleTable(budget, tensors["sample_deltas"].shape[-1])
+        table.deltas = tensors["sample_deltas"]
+        table.rows = {bytes(key): row for row, key in enumerate(tensors["sample_keys"].numpy())}
+        return table
+
+
+def _key(sample_id: str) -> bytes:
+    return blake2b(sample_id.encode(), digest_size=16).digest()
+
+
+def surrogate_deltas(surrogate: Surrogate, batch: Batch, maximise: bool = False) -> Tensor:
+    """T steps of PGD from zero on the frozen surrogate, for each image of ``batch``: float32 [N,3,s,s].
+
+    In chunks of one fixed size, the last one padded: kernels choose their order of summation by the batch's size, and a
+    sign turns the smallest difference into a whole step. So an image gets the same bits in whatever batch it comes.
+    """
+    side = surrogate.config.canvas
+    move = surrogate.maximise if maximise else surrogate.minimise
+    parts = []
+    for start in range(0, len(batch.labels), PERTURB_CHUNK):
+        images = batch.images[start : start + PERTURB_CHUNK]
+        labels = batch.labels[start : start + PERTURB_CHUNK]
+        count = len(labels)
+        if count < PERTURB_CHUNK:
+            images = torch.cat([images, images.new_zeros(PERTURB_CHUNK - count, *images.shape[1:])])
+            labels = torch.cat([labels, labels.new_zeros(PERTURB_CHUNK - count)])
+        zero = torch.zeros(PERTURB_CHUNK, 3, side, side, device=images.device)
+        parts.append(move(images, zero, labels, surrogate.config.seed)[0][:count])
+    return torch.cat(parts) if parts else torch.zeros(0, 3, side, side)

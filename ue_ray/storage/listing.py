@@ -1,0 +1,109 @@
+"""What an input holds: one Arrow row a sample, in a stable order, with a stable id. Nothing is decoded here."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ue_ray.errors import UserError
+
+NO_LABEL = -1
+"""The label of a file that belongs to no class; its sample ends as rejected."""
+
+
+def sample_id(key: str) -> str:
+    """128-bit hex id of a sample: a hash of its full key relative to the input root, never of a basename."""
+    return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+def sample_ids(keys: Iterable[str]) -> pa.Array:
+    """``sample_id`` of each key, as an Arrow string array."""
+    return pa.array((sample_id(key) for key in keys), pa.string())
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The samples of one input.
+
+    ``table`` has at least ``sample_id: string`` (unique), ``key: string``, ``label: int64`` (an index into
+    ``class_names``, or -1 for none) and ``nbytes: int64`` (the sample's size, for planning; an estimate where the
+    exact size would cost reading the images), and the columns by which its source finds the sample again.
+    """
+
+    table: pa.Table
+    class_names: list[str]
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def labels(self) -> np.ndarray:
+        """int64 ``[len]``, -1 where a sample has no class."""
+        return self.table["label"].to_numpy()
+
+    def nbytes(self) -> np.ndarray:
+        """int64 ``[len]``."""
+        return self.table["nbytes"].to_numpy()
+
+    def fingerprint(self) -> str:
+        """Hex digest of ids, labels and sizes, in order: equal for equal inputs, on any machine."""
+        digest = hashlib.blake2b(digest_size=16)
+        for batch in self.table.select(["sample_id"]).to_batches(max_chunksize=65_536):
+            digest.update("".join(f"{name}\0" for name in batch["sample_id"].to_pylist()).encode())
+        for column in (self.labels(), self.nbytes()):
+            digest.update(column.astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def check(self, where: str) -> "Listing":
+        """Return self if it can be protected; else raise UserError, naming ``where``.
+
+        Refused: no samples, repeated ids, labels outside ``class_names``, fewer than two classes with samples.
+        """
+        if not len(self):
+            raise UserError(f"{where}: holds no samples")
+        labels = self.labels()
+        wrong = np.flatnonzero((labels < NO_LABEL) | (labels >= len(self.class_names)))
+        if len(wrong):
+            row = int(wrong[0])
+            raise UserError(
+                f"{where}: label {labels[row]} of {self.table['key'][row].as_py()} is out of range: "
+                f"{len(self.class_names)} classes, so 0 to {len(self.class_names) - 1}"
+            )
+        if pc.count_distinct(self.table["sample_id"]).as_py() != len(self):
+            counts = self.table.group_by("sample_id").aggregate([("key", "count")])
+            twice = counts.filter(pc.greater(counts["key_count"], 1))["sample_id"][0].as_py()
+            raise UserError(f"{where}: sample_id {twice} appears more than once; ids must be unique")
+        found = np.unique(labels[labels != NO_LABEL])
+        if len(found) < 2:
+            only = f"only class {self.class_names[found[0]]!r}" if len(found) else "no class"
+            raise UserError(f"{where}: holds samples of {only}; two or more classes are needed")
+        return self
+
+
+@dataclass(frozen=True)
+class ReadFailure:
+    """Stands in for the bytes of one sample that could not be read; ``reason`` is one line."""
+
+    reason: str
+
+
+class Source(Protocol):
+    """One input: picklable (a URI and names, no open files), so that workers can read what the driver listed."""
+
+    @property
+    def uri(self) -> str: ...
+
+    def list(self) -> Listing:
+        """List every sample, checked. Raises UserError for an input that cannot be protected."""
+        ...
+
+    def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
+        """Yield the encoded image of each of ``rows`` (any slice or take of the listing's table), in their order.
+
+        Raises nothing for an unreadable sample: it yields a ReadFailure and goes on. Raises OSError if the input as a
+        whole is out of reach (gone, no network, credentials expired): that is no sample's fault.
+        """
+        ...

@@ -1,0 +1,231 @@
+"""Parquet in the Hugging Face image convention: ``image: struct<bytes, path>`` (or plain binary) and ``label``."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from ue_ray.errors import UserError
+from ue_ray.storage.filesystem import require_reachable, resolve, walk
+from ue_ray.storage.listing import Listing, ReadFailure, sample_ids
+
+MAX_UNNAMED_CLASSES = 1_000_000
+"""Without class names in the schema a label above this is taken for a mistake (an id in the wrong column)."""
+
+_UNREADABLE = (pa.ArrowException, OSError)  # what pyarrow raises for a file that is damaged or gone
+
+
+@dataclass(frozen=True)
+class ParquetSource:
+    """One ``.parquet`` file, or every one below a folder, in the order of their relative paths, then of their rows.
+
+    A string column ``sample_id``, where there is one, gives the ids; else the key ``relative/path.parquet#row`` does.
+    ``nbytes`` is the mean size of an image in its row group: exact sizes would mean reading every image.
+    """
+
+    uri: str
+
+    def list(self) -> Listing:
+        filesystem, root = resolve(self.uri)
+        parts, named = [], {}
+        for name in _files(filesystem, root, self.uri):
+            where = f"{self.uri}: {name}" if name else self.uri
+            part, class_names = _list_file(filesystem, _path(root, name), name, where)
+            parts.append(part)
+            if class_names is not None:
+                named[where] = class_names
+        table = pa.concat_tables(parts).combine_chunks()
+        return Listing(table, _class_names(named, table, self.uri)).check(self.uri)
+
+    def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
+        filesystem, root = resolve(self.uri)
+        files = rows["file"].to_pylist()
+        wanted = rows["row"].to_numpy()
+        readers = {name: _FileReader(filesystem, _path(root, name)) for name in dict.fromkeys(files)}
+        places = [(name, *readers[name].locate(int(row))) for name, row in zip(files, wanted, strict=True)]
+        # A row group is read when its first row comes and dropped after its last: once each, whatever the order.
+        left = Counter((name, group) for name, group, _ in places)
+        held: dict[tuple[str, int], pa.ChunkedArray | ReadFailure] = {}
+        for name, group, offset in places:
+            place = (name, group)
+            if place not in held:
+                held[place] = readers[name].images(group)
+                if isinstance(held[place], ReadFailure):
+                    require_reachable(filesystem, root)
+            images = held[place]
+            yield images if isinstance(images, ReadFailure) else _image_bytes(images[offset])
+            left[place] -= 1
+            if not left[place]:
+                del held[place]
+
+
+class _FileReader:
+    """One Parquet file opened once; a file that cannot be opened becomes a ReadFailure for each row asked of it."""
+
+    def __init__(self, filesystem: fs.FileSystem, path: str) -> None:
+        self.failure: ReadFailure | None = None
+        try:
+            self.file = pq.ParquetFile(path, filesystem=filesystem)
+            metadata = self.file.metadata
+            counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+            self.ends = np.cumsum(counts)
+        except _UNREADABLE as error:
+            self.failure = _failure(error)
+
+    def locate(self, row: int) -> tuple[int, int]:
+        """Row group and offset in it of a row of the file."""
+        if self.failure or row >= self.ends[-1]:
+            return -1, 0
+        group = int(np.searchsorted(self.ends, row, side="right"))
+        return group, row - (int(self.ends[group - 1]) if group else 0)
+
+    def images(self, group: int) -> pa.ChunkedArray | ReadFailure:
+        if self.failure:
+            return self.failure
+        if group < 0:
+            return ReadFailure("cannot read: the file has changed since it was listed")
+        try:
+            column = "image.bytes" if pa.types.is_struct(self.file.schema_arrow.field("image").type) else "image"
+            return self.file.read_row_group(group, columns=[column])["image"]
+        except (*_UNREADABLE, KeyError) as error:
+            return _failure(error)
+
+
+def _image_bytes(value: pa.Scalar) -> bytes | ReadFailure:
+    data = value.as_py()
+    if isinstance(data, dict):
+        data = data["bytes"]
+    return ReadFailure("no image bytes in the row") if data is None else data
+
+
+def _failure(error: Exception) -> ReadFailure:
+    return ReadFailure(f"cannot read the Parquet file: {type(error).__name__}")
+
+
+def _path(root: str, name: str) -> str:
+    return f"{root}/{name}" if name else root
+
+
+def _files(filesystem: fs.FileSystem, root: str, uri: str) -> list[str]:
+    """Relative paths of the Parquet files, sorted; one empty name where ``root`` is a file itself."""
+    if filesystem.get_file_info(root).is_file:
+        return [""]
+    try:
+        names = sorted(path for path, _ in walk(filesystem, root) if path.endswith(b".parquet"))
+        if not names:
+            raise UserError(f"{uri}: holds no .parquet file")
+        return [name.decode() for name in names]
+    except UnicodeDecodeError:
+        raise UserError(f"{uri}: a Parquet file's name is not UTF-8; rename it") from None
+    except OSError as error:
+        raise UserError(f"{uri}: cannot list the folder: {error}") from error
+
+
+def _list_file(filesystem: fs.FileSystem, path: str, name: str, where: str) -> tuple[pa.Table, list[str] | None]:
+    """The listing rows of one file and the class names its schema gives, if any."""
+    try:
+        with pq.ParquetFile(path, filesystem=filesystem) as file:
+            schema = file.schema_arrow
+            _check_columns(schema, where)
+            has_ids = "sample_id" in schema.names and _is_text(schema.field("sample_id").type)
+            columns = file.read(columns=["label", "sample_id"] if has_ids else ["label"])
+            nbytes = _mean_image_bytes(file.metadata)
+    except _UNREADABLE as error:
+        raise UserError(f"{where}: not a readable Parquet file: {_line(error)}") from error
+    class_names = _schema_class_names(schema)
+    labels = _labels(columns["label"], class_names, where)
+    rows = len(labels)
+    shown = name or path.rsplit("/", 1)[-1]
+    keys: list[str] = [f"{shown}#{row}" for row in range(rows)]
+    ids = sample_ids(keys)
+    if has_ids:
+        ids = columns["sample_id"].cast(pa.string()).combine_chunks()
+        keys = ids.to_pylist()
+        if ids.null_count:
+            raise UserError(f"{where}: row {keys.index(None)} has no sample_id; fill it or drop the column")  # type: ignore[arg-type]
+    return pa.table(
+        {
+            "sample_id": ids,
+            "key": pa.array(keys, pa.string()),
+            "label": labels,
+            "nbytes": pa.array(nbytes, pa.int64()),
+            "file": pa.repeat(name, rows),
+            "row": pa.array(np.arange(rows), pa.int64()),
+        }
+    ), class_names
+
+
+def _check_columns(schema: pa.Schema, where: str) -> None:
+    missing = [name for name in ("image", "label") if name not in schema.names]
+    if missing:
+        raise UserError(f"{where}: no column {' or '.join(missing)}; found {', '.join(schema.names) or 'no columns'}")
+    image = schema.field("image").type
+    if pa.types.is_struct(image):
+        if image.get_field_index("bytes") < 0:
+            raise UserError(f"{where}: column image is {image}; expected struct<bytes: binary, path: string> or binary")
+        image = image.field("bytes").type
+    if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
+        raise UserError(f"{where}: column image holds {image}; expected struct<bytes: binary, path: string> or binary")
+    label = schema.field("label").type
+    if not pa.types.is_integer(label):
+        raise UserError(f"{where}: column label is {label}; expected an integer type")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def _labels(column: pa.ChunkedArray, class_names: list[str] | None, where: str) -> pa.Array:
+    """The labels as int64, refusing the first null or out-of-range one by its row."""
+    top = (len(class_names) if class_names is not None else MAX_UNNAMED_CLASSES) - 1
+    if column.null_count:
+        raise UserError(f"{where}: row {pc.index(column.is_null(), True).as_py()} has no label")
+    values = column.to_numpy()  # compared as stored: the upper half of uint64 has no int64
+    if len(wrong := np.flatnonzero((values < 0) | (values > top))):
+        row = int(wrong[0])
+        raise UserError(f"{where}: row {row} has label {values[row]}, out of range: expected 0 to {top}")
+    return column.cast(pa.int64()).combine_chunks()
+
+
+def _mean_image_bytes(metadata: pq.FileMetaData) -> np.ndarray:
+    """int64 ``[rows]``: the mean image size in each row's row group, from the file's footer."""
+    counts, means = [], []
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        columns = [group.column(column) for column in range(group.num_columns)]
+        size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in ("image", "image.bytes"))
+        counts.append(group.num_rows)
+        means.append(size // max(group.num_rows, 1))
+    return np.repeat(np.array(means, dtype=np.int64), np.array(counts, dtype=np.int64))
+
+
+def _schema_class_names(schema: pa.Schema) -> list[str] | None:
+    """Class names from the Hugging Face features in the schema's metadata; None where there are none to use."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        names = features["label"]["names"]
+        return [str(name) for name in names] if isinstance(names, list) and names else None
+    except (KeyError, TypeError, ValueError):  # absent, or some other tool's idea of metadata
+        return None
+
+
+def _class_names(named: dict[str, list[str]], table: pa.Table, uri: str) -> list[str]:
+    """The names all files agree on, else the numbers of the labels."""
+    if named:
+        first, *others = named
+        for other in others:
+            if named[other] != named[first]:
+                raise UserError(f"{other}: class names differ from those of {first}; labels would not mean the same")
+        return named[first]
+    top = pc.max(table["label"]).as_py() if table.num_rows else -1
+    return [str(label) for label in range(top + 1)]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,172 @@
+"""Training a classifier: one weight step for surrogates and victims alike, and the victim's whole training."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ue_ray.collectives import data_parallel, world_size
+from ue_ray.compute import Compute
+from ue_ray.errors import UserError
+from ue_ray.models import build
+
+GRADIENT_NORM = 5.0  # the authors' clip
+
+
+class WeightSteps:
+    """SGD (momentum 0.9, weight decay 5e-4; Appendix B) on a network, data-parallel where there are several workers."""
+
+    def __init__(self, network: nn.Module, compute: Compute, learning_rate: float) -> None:
+        self.network = network
+        self.compute = compute
+        self.parallel = data_parallel(network, compute)
+        self.forward = compute.forward(self.parallel)
+        self.optimizer = torch.optim.SGD(
+            network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=False
+        )
+
+    def step(self, images: Tensor, labels: Tensor, global_count: int) -> tuple[Tensor, Tensor]:
+        """One step on this worker's part of a global batch of ``global_count`` rows.
+
+        Returns this worker's (sum of losses, number of wrong predictions), as tensors on the device: no synchronisation.
+        """
+        self.network.train()
+        with self.compute.autocast():
+            logits = self.forward(images).float()
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        self.optimizer.zero_grad(set_to_none=True)
+        (loss * (world_size() / global_count)).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean
+        nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
+        self.optimizer.step()
+        return loss.detach(), (logits.argmax(1) != labels).sum()
+
+
+def cosine_learning_rate(initial: float, epoch: float, epochs: int) -> float:
+    """Cosine decay to zero over ``epochs``, without restart (Appendix B); ``epoch`` may be fractional."""
+    return 0.5 * initial * float(1 + torch.cos(torch.tensor(torch.pi * epoch / epochs)))
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """A data set in memory: ``images`` uint8 [n,3,S,S], ``labels`` int64 [n]."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
+    """The paper's augmentation: a random crop of the image padded by 4 pixels a 32, and a random horizontal flip."""
+    flips = torch.rand(len(images), generator=generator) < 0.5
+    cropped = crop(images, generator)
+    cropped[flips] = cropped[flips].flip(-1)
+    return cropped
+
+
+def crop(images: Tensor, generator: torch.Generator) -> Tensor:
+    """A random crop of the image, zero-padded by 4 pixels a 32 pixels of side. uint8 [N,3,H,W] -> the same."""
+    count, _, height, width = images.shape
+    pad = max(1, round(height / 8))
+    padded = functional.pad(images, (pad, pad, pad, pad))
+    tops = torch.randint(0, 2 * pad + 1, (count,), generator=generator)
+    lefts = torch.randint(0, 2 * pad + 1, (count,), generator=generator)
+    rows = (tops[:, None] + torch.arange(height))[:, None, :, None]
+    columns = (lefts[:, None] + torch.arange(width))[:, None, None, :]
+    samples = torch.arange(count)[:, None, None, None]
+    channels = torch.arange(3)[None, :, None, None]
+    return padded[samples, channels, rows, columns]
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "crop-flip": crop_flip,
+    "crop": crop,
+    "none": lambda images, generator: images,
+}
+
+
+def check_augmentation(name: str) -> None:
+    """Raises UserError, listing the choices, when there is no augmentation of that name."""
+    if name not in AUGMENTATIONS:
+        raise UserError(f"unknown augmentation {name!r}: choose one of {', '.join(AUGMENTATIONS)}")
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch of a victim's training reached; accuracies in [0, 1]."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    test_accuracy: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """How a victim is trained; the defaults are the paper's (Appendix B), its 60 epochs left to the caller."""
+
+    model: str
+    epochs: int
+    seed: int = 0
+    batch_size: int = 128
+    learning_rate: float = 0.025
+    augmentation: str = "crop-flip"
+
+
+def train_classifier(
+    train: LabelledImages,
+    test: LabelledImages,
+    num_classes: int,
+    plan: TrainingPlan,
+    compute: Compute,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> list[Epoch]:
+    """Train a network from scratch on ``train`` and measure it on ``test`` after each epoch: the learning curve."""
+    check_augmentation(plan.augmentation)
+    torch.manual_seed(plan.seed)
+    network = compute.place(build(plan.model, num_classes, train.images.shape[-1]))
+    steps = WeightSteps(network, compute, plan.learning_rate)
+    generator = torch.Generator().manual_seed(plan.seed)
+    augment = AUGMENTATIONS[plan.augmentation]
+    batches = max(1, len(train) // plan.batch_size)  # the last, smaller batch is spread over the others by reshuffling
+    curve = []
+    for epoch in range(plan.epochs):
+        started = time.perf_counter()
+        order = torch.randperm(len(train), generator=generator)
+        loss = torch.zeros((), device=compute.device)
+        wrong = torch.zeros((), dtype=torch.int64, device=compute.device)
+        seen = 0
+        for batch in range(batches):
+            rows = order[batch * plan.batch_size : (batch + 1) * plan.batch_size]
+            rate = cosine_learning_rate(plan.learning_rate, epoch + batch / batches, plan.epochs)
+            steps.optimizer.param_groups[0]["lr"] = rate
+            images = compute.images(augment(train.images[rows], generator))
+            batch_loss, batch_wrong = steps.step(images, train.labels[rows].to(compute.device), len(rows))
+            loss += batch_loss
+            wrong += batch_wrong
+            seen += len(rows)
+        accuracy = clean_test_accuracy(network, test, compute)
+        curve.append(
+            Epoch(epoch + 1, float(loss) / seen, 1 - int(wrong) / seen, accuracy, time.perf_counter() - started)
+        )
+        on_epoch(curve[-1])
+    return curve
+
+
+@torch.inference_mode()
+def clean_test_accuracy(network: nn.Module, test: LabelledImages, compute: Compute, batch_size: int = 500) -> float:
+    """The share of ``test`` that ``network`` gets right, in [0, 1]."""
+    network.eval()
+    right = torch.zeros((), dtype=torch.int64, device=compute.device)
+    for start in range(0, len(test), batch_size):
+        with compute.autocast():
+            logits = network(compute.images(test.images[start : start + batch_size]))
+        right += (logits.argmax(1).cpu() == test.labels[start : start + batch_size]).sum().to(compute.device)
+    return int(right) / len(test)
