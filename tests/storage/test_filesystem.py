@@ -7,7 +7,17 @@ import pytest
 from pyarrow import fs
 
 from ue_ray.errors import UserError
-from ue_ray.storage.filesystem import absolute, join, read_bytes, resolve, staged, walk, write_bytes
+from ue_ray.storage.filesystem import (
+    OutOfReach,
+    absolute,
+    join,
+    read_bytes,
+    read_twice,
+    resolve,
+    staged,
+    walk,
+    write_bytes,
+)
 
 
 def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -97,6 +107,22 @@ def test_a_write_that_fails_leaves_what_was_there(uri: str, tmp_path: Path):
         raise RuntimeError
     assert read_bytes(uri) == b"old"
     assert not Path(local).exists()
+
+
+def test_a_read_that_fails_while_the_store_is_there_gets_one_more_try(tmp_path: Path):
+    tries = []
+
+    def read() -> int:
+        tries.append(1)
+        if len(tries) < 2:
+            raise OSError("hiccup")
+        return len(tries)
+
+    assert read_twice(fs.LocalFileSystem(), str(tmp_path), read) == 2
+    tries.clear()
+    with pytest.raises(OutOfReach, match="no longer there"):
+        read_twice(fs.LocalFileSystem(), str(tmp_path / "gone"), read)
+    assert len(tries) == 1
 
 
 def test_a_remote_upload_carries_all_bytes():

@@ -6,7 +6,7 @@ import pytest
 
 from ue_ray.errors import UserError
 from ue_ray.storage import folder
-from ue_ray.storage.filesystem import resolve, write_bytes
+from ue_ray.storage.filesystem import OutOfReach, resolve, write_bytes
 from ue_ray.storage.folder import FolderSource
 from ue_ray.storage.listing import ReadFailure, sample_id
 from ue_ray.storage.sources import open_source
@@ -181,5 +181,5 @@ def test_an_input_that_is_gone_is_an_error_and_not_a_pile_of_rejections(place: s
     rows = source.list().table
     filesystem, path = resolve(uri)
     filesystem.delete_dir(path)
-    with pytest.raises(OSError, match="no longer there"):
+    with pytest.raises(OutOfReach, match="no longer there"):
         list(source.read(rows))

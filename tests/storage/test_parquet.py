@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ue_ray.errors import UserError
+from ue_ray.storage.filesystem import OutOfReach
 from ue_ray.storage.listing import ReadFailure, sample_id
 from ue_ray.storage.parquet import ParquetSource
 from ue_ray.storage.sources import open_source
@@ -160,7 +161,7 @@ def test_an_input_that_is_gone_is_an_error_and_not_a_pile_of_rejections(tmp_path
     source = ParquetSource(str(path))
     rows = source.list().table
     path.unlink()
-    with pytest.raises(OSError, match="no longer there"):
+    with pytest.raises(OutOfReach, match="no longer there"):
         list(source.read(rows))
 
 
@@ -171,6 +172,8 @@ def test_a_file_that_shrank_is_a_failure(tmp_path: Path):
     write(path, [0])
     changed = ReadFailure("cannot read: the file has changed since it was listed")
     assert list(source.read(rows)) == [b"x0", changed, changed]
+    write(path, [])
+    assert list(source.read(rows)) == [changed] * 3
 
 
 def refused(uri: Path) -> str:

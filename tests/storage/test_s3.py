@@ -17,7 +17,7 @@ from pyarrow import fs
 
 from ue_ray.errors import UserError
 from ue_ray.images import ImageError, decode
-from ue_ray.storage.filesystem import join, read_bytes, resolve, write_bytes
+from ue_ray.storage.filesystem import OutOfReach, join, read_bytes, resolve, write_bytes
 from ue_ray.storage.output import CommitError, Output
 from ue_ray.storage.shards import ShardWriter
 from ue_ray.storage.sources import open_source
@@ -153,5 +153,5 @@ def test_a_wrong_secret_is_one_line_and_no_pile_of_rejections(bucket: str, monke
     for attempt in (lambda: open_source(join(bucket, "in")), lambda: Output(join(bucket, "out")).prepare()):
         with pytest.raises(UserError, match="ACCESS_DENIED"):
             attempt()
-    with pytest.raises(OSError, match="ACCESS_DENIED"):
+    with pytest.raises(OutOfReach, match="ACCESS_DENIED"):
         list(source.read(rows))

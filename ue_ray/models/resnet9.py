@@ -23,20 +23,20 @@ class Residual(nn.Module):
 
 
 class ResNet9(nn.Module):
-    """Eight convolutions and a linear layer, after the DAWNBench ResNet-9; ``width`` 32 is a quarter of its cost a side.
+    """Eight convolutions and a linear layer, after the DAWNBench ResNet-9, made narrow: 0.19 M weights at width 16.
 
-    Downsampling is by stride, not pooling: on a CPU the early full-resolution layers are most of the time.
+    Downsampling is by stride, not pooling, and early: on a CPU the full-resolution layers would be most of the time.
     """
 
-    def __init__(self, num_classes: int, width: int = 32) -> None:
+    def __init__(self, num_classes: int, width: int = 16) -> None:
         super().__init__()
         self.features = nn.Sequential(
             convolution(3, width),
             convolution(width, 2 * width, stride=2),
             Residual(2 * width),
             convolution(2 * width, 4 * width, stride=2),
+            Residual(4 * width),
             convolution(4 * width, 8 * width, stride=2),
-            Residual(8 * width),
             nn.AdaptiveMaxPool2d(1),
             nn.Flatten(),
         )

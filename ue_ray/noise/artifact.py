@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ue_ray.errors import UserError
 from ue_ray.noise.config import NoiseConfig
-from ue_ray.storage.filesystem import read_bytes, write_bytes
+from ue_ray.storage.filesystem import join, read_bytes, write_bytes
 
 FORMAT_VERSION = 1
 CARD, TENSORS = "card.json", "noise.safetensors"
@@ -31,18 +31,18 @@ class NoiseArtifact:
 
     def save(self, uri: str) -> None:
         """Write ``card.json`` and ``noise.safetensors`` under ``uri``; the card last, so a card means a whole artifact."""
-        write_bytes(f"{uri}/{TENSORS}", save({name: value.contiguous() for name, value in self.tensors.items()}))
+        write_bytes(join(uri, TENSORS), save({name: value.contiguous() for name, value in self.tensors.items()}))
         card = {"format_version": FORMAT_VERSION, "config": self.config.to_json(), "record": self.record}
-        write_bytes(f"{uri}/{CARD}", json.dumps(card, indent=2).encode())
+        write_bytes(join(uri, CARD), json.dumps(card, indent=2).encode())
 
     @staticmethod
     def load(uri: str) -> NoiseArtifact:
         """Raises UserError when there is no artifact at ``uri``, or none that this version reads."""
         try:
-            card = json.loads(read_bytes(f"{uri}/{CARD}"))
+            card = json.loads(read_bytes(join(uri, CARD)))
             if card["format_version"] != FORMAT_VERSION:
                 raise UserError(f"the noise artifact at {uri} has format {card['format_version']}: this is {FORMAT_VERSION}")
-            return NoiseArtifact(NoiseConfig.from_json(card["config"]), load(read_bytes(f"{uri}/{TENSORS}")), card["record"])
+            return NoiseArtifact(NoiseConfig.from_json(card["config"]), load(read_bytes(join(uri, TENSORS))), card["record"])
         except FileNotFoundError:
             raise UserError(f"no noise artifact at {uri}: it has {CARD} and {TENSORS} (an output's noise/ folder)") from None
         except (ValueError, KeyError, TypeError, SafetensorError) as error:

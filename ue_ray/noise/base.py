@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -65,12 +65,18 @@ class NoiseMethod(ABC):
         """
         return self.config.budget.project(self.delta(batch)).cpu()
 
-    def protect(self, image: np.ndarray, delta: Tensor) -> np.ndarray:
-        """One decoded image, uint8 [H,W,3] of any size, carrying its ``delta`` [3,s,s]: rounded once, uint8 [H,W,3]."""
-        moved = self.config.budget.apply(
-            torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0), spread(delta.unsqueeze(0), *image.shape[:2])
-        )
-        return moved.squeeze(0).permute(1, 2, 0).contiguous().numpy()  # type: ignore[no-any-return]
+    def protect(self, images: Sequence[np.ndarray], deltas: Tensor) -> list[np.ndarray]:
+        """Decoded images, uint8 [H,W,3] each of its own size, carrying their ``deltas`` [N,3,s,s]: rounded once."""
+        protected: list[np.ndarray] = [np.empty(0)] * len(images)
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for row, image in enumerate(images):
+            by_size.setdefault(image.shape[:2], []).append(row)
+        for (height, width), rows in by_size.items():
+            stacked = torch.from_numpy(np.stack([images[row] for row in rows])).permute(0, 3, 1, 2)
+            moved = self.config.budget.apply(stacked, spread(deltas[rows], height, width))
+            for row, image in zip(rows, moved.permute(0, 2, 3, 1).contiguous().numpy(), strict=True):
+                protected[row] = image
+        return protected
 
 
 class Rounds:

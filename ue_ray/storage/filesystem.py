@@ -10,15 +10,22 @@ import shutil
 import tempfile
 import urllib.parse
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TypeVar
 
 from pyarrow import ArrowException, fs
 
 from ue_ray.errors import UserError
 
+T = TypeVar("T")
+
 _BUCKETS = ("s3", "gs", "gcs")
 _SECRET_PARAMETER = re.compile(r"key|secret|token|password|@", re.IGNORECASE)
+
+
+class OutOfReach(Exception):
+    """An input as a whole cannot be read any more: gone, no network, no permission. ``str(error)`` is one line."""
 
 
 def resolve(uri: str) -> tuple[fs.FileSystem, str]:
@@ -85,14 +92,30 @@ def write_bytes(uri: str, data: bytes) -> None:
         file.write(data)
 
 
-def require_reachable(filesystem: fs.FileSystem, root: str) -> None:
-    """Raise OSError if ``root`` itself cannot be seen.
+def remove_tree(uri: str) -> None:
+    """Delete the folder at ``uri`` and all below it; nothing happens where there is none."""
+    filesystem, path = resolve(uri)
+    if filesystem.get_file_info(path).type == fs.FileType.Directory:
+        filesystem.delete_dir(path)
 
-    Asked after a failed read: when the network is down or the credentials have expired, every read fails, and that
-    must stop the work, not turn a whole collection into unreadable samples.
+
+def read_twice(filesystem: fs.FileSystem, root: str, read: Callable[[], T]) -> T:
+    """``read()``; if it fails, once more, provided that ``root`` can be seen.
+
+    Raises OutOfReach if ``root`` cannot be seen. When the network is down or the credentials have expired every read
+    fails, and that must stop the work, not turn a whole collection into unreadable samples. Otherwise raises what the
+    second ``read()`` raises: now the object is to blame, not a store that was away for a moment.
     """
-    if filesystem.get_file_info(root).type == fs.FileType.NotFound:
-        raise FileNotFoundError(f"{root}: no longer there")
+    try:
+        return read()
+    except OSError as failure:
+        try:
+            gone = filesystem.get_file_info(root).type == fs.FileType.NotFound
+        except OSError as error:
+            raise OutOfReach(f"{root}: {' '.join(str(error).split())[:200]}") from error
+        if gone:
+            raise OutOfReach(f"{root}: no longer there") from failure
+        return read()
 
 
 def walk(filesystem: fs.FileSystem, root: str) -> Iterator[tuple[bytes, int]]:

@@ -2,16 +2,17 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import fs
 
 from ue_ray.errors import UserError
-from ue_ray.storage.filesystem import require_reachable, resolve, walk
+from ue_ray.storage.filesystem import read_twice, resolve, walk
 from ue_ray.storage.listing import NO_LABEL, Listing, ReadFailure, sample_ids
 
 MAX_FILE_BYTES = 1 << 30
@@ -63,15 +64,13 @@ class FolderSource:
         if isinstance(filesystem, fs.LocalFileSystem):
             real_root = os.path.realpath(os.fsencode(root))
             for path, label in _pairs(rows):
-                result = _read_local(real_root, path, label)
-                if isinstance(result, ReadFailure):
-                    require_reachable(filesystem, root)
-                yield result
+                yield _attempt(filesystem, root, partial(_read_local, real_root, path, label))
             return
         with ThreadPoolExecutor(_READERS) as pool:
             for start in range(0, rows.num_rows, _READERS):  # a window at a time bounds the bytes held
-                window = list(_pairs(rows.slice(start, _READERS)))
-                yield from pool.map(lambda pair: _read_remote(filesystem, root, *pair), window)
+                window = _pairs(rows.slice(start, _READERS))
+                reads = [partial(_read_remote, filesystem, f"{root}/{path.decode()}", label) for path, label in window]
+                yield from pool.map(partial(_attempt, filesystem, root), reads)
 
 
 def _class_of(key: str) -> str:
@@ -83,32 +82,30 @@ def _pairs(rows: pa.Table) -> Iterator[tuple[bytes, int]]:
     return zip(rows["path"].to_pylist(), rows["label"].to_pylist(), strict=True)
 
 
-def _read_local(real_root: bytes, path: bytes, label: int) -> bytes | ReadFailure:
+def _attempt(filesystem: fs.FileSystem, root: str, read: Callable[[], bytes | ReadFailure]) -> bytes | ReadFailure:
     try:
-        real = os.path.realpath(os.path.join(real_root, path))
-        if not real.startswith(os.path.join(real_root, b"")):
-            return OUTSIDE
-        status = os.stat(real)
-        if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever, a link to a folder may loop
-            return NOT_A_FILE
-        if label == NO_LABEL:
-            return NOT_IN_CLASS
-        if status.st_size > MAX_FILE_BYTES:
-            return TOO_LARGE
-        with open(real, "rb") as file:
-            return file.read()
+        return read_twice(filesystem, root, read)
     except OSError as error:
-        return ReadFailure(f"cannot read: {error.strerror or type(error).__name__}")
+        return ReadFailure(f"cannot read: {os.strerror(error.errno) if error.errno else type(error).__name__}")
 
 
-def _read_remote(filesystem: fs.FileSystem, root: str, path: bytes, label: int) -> bytes | ReadFailure:
+def _read_local(real_root: bytes, path: bytes, label: int) -> bytes | ReadFailure:
+    real = os.path.realpath(os.path.join(real_root, path))
+    if not real.startswith(os.path.join(real_root, b"")):
+        return OUTSIDE
+    status = os.stat(real)
+    if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever, a link to a folder may loop
+        return NOT_A_FILE
     if label == NO_LABEL:
         return NOT_IN_CLASS
-    for _ in range(2):  # a store that is back after a hiccup gets a second chance
-        try:
-            with filesystem.open_input_file(f"{root}/{path.decode()}") as file:
-                return TOO_LARGE if file.size() > MAX_FILE_BYTES else file.read()
-        except OSError as error:
-            failure = ReadFailure(f"cannot read: {type(error).__name__}")
-            require_reachable(filesystem, root)
-    return failure
+    if status.st_size > MAX_FILE_BYTES:
+        return TOO_LARGE
+    with open(real, "rb") as file:
+        return file.read()
+
+
+def _read_remote(filesystem: fs.FileSystem, path: str, label: int) -> bytes | ReadFailure:
+    if label == NO_LABEL:
+        return NOT_IN_CLASS
+    with filesystem.open_input_file(path) as file:
+        return TOO_LARGE if file.size() > MAX_FILE_BYTES else file.read()

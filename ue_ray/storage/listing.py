@@ -103,7 +103,7 @@ class Source(Protocol):
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
         """Yield the encoded image of each of ``rows`` (any slice or take of the listing's table), in their order.
 
-        Raises nothing for an unreadable sample: it yields a ReadFailure and goes on. Raises OSError if the input as a
-        whole is out of reach (gone, no network, credentials expired): that is no sample's fault.
+        Raises nothing for an unreadable sample: it yields a ReadFailure and goes on. Raises OutOfReach if the input
+        as a whole cannot be read (gone, no network, credentials expired): that is no sample's fault.
         """
         ...

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from ue_ray.errors import UserError
-from ue_ray.storage.filesystem import require_reachable, resolve, walk
+from ue_ray.storage.filesystem import read_twice, resolve, walk
 from ue_ray.storage.listing import Listing, ReadFailure, sample_ids
 
 MAX_UNNAMED_CLASSES = 1_000_000
@@ -47,7 +48,7 @@ class ParquetSource:
         filesystem, root = resolve(self.uri)
         files = rows["file"].to_pylist()
         wanted = rows["row"].to_numpy()
-        readers = {name: _FileReader(filesystem, _path(root, name)) for name in dict.fromkeys(files)}
+        readers = {name: _FileReader(filesystem, root, name) for name in dict.fromkeys(files)}
         places = [(name, *readers[name].locate(int(row))) for name, row in zip(files, wanted, strict=True)]
         # A row group is read when its first row comes and dropped after its last: once each, whatever the order.
         left = Counter((name, group) for name, group, _ in places)
@@ -56,8 +57,6 @@ class ParquetSource:
             place = (name, group)
             if place not in held:
                 held[place] = readers[name].images(group)
-                if isinstance(held[place], ReadFailure):
-                    require_reachable(filesystem, root)
             images = held[place]
             yield images if isinstance(images, ReadFailure) else _image_bytes(images[offset])
             left[place] -= 1
@@ -68,31 +67,36 @@ class ParquetSource:
 class _FileReader:
     """One Parquet file opened once; a file that cannot be opened becomes a ReadFailure for each row asked of it."""
 
-    def __init__(self, filesystem: fs.FileSystem, path: str) -> None:
-        self.failure: ReadFailure | None = None
+    def __init__(self, filesystem: fs.FileSystem, root: str, name: str) -> None:
+        self._filesystem, self._root = filesystem, root
+        self._ends = np.empty(0, dtype=np.int64)  # of each row group, in rows of the file
+        self._failure: ReadFailure | None = None
         try:
-            self.file = pq.ParquetFile(path, filesystem=filesystem)
-            metadata = self.file.metadata
-            counts = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-            self.ends = np.cumsum(counts)
+            open_file = partial(pq.ParquetFile, _path(root, name), filesystem=filesystem)
+            self._file = read_twice(filesystem, root, open_file)
         except _UNREADABLE as error:
-            self.failure = _failure(error)
+            self._failure = _failure(error)
+            return
+        metadata = self._file.metadata
+        self._ends = np.cumsum([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
 
     def locate(self, row: int) -> tuple[int, int]:
-        """Row group and offset in it of a row of the file."""
-        if self.failure or row >= self.ends[-1]:
+        """Row group and offset in it of a row of the file; group -1 where there is none."""
+        group = int(np.searchsorted(self._ends, row, side="right"))
+        if group == len(self._ends):
             return -1, 0
-        group = int(np.searchsorted(self.ends, row, side="right"))
-        return group, row - (int(self.ends[group - 1]) if group else 0)
+        return group, row - (int(self._ends[group - 1]) if group else 0)
 
     def images(self, group: int) -> pa.ChunkedArray | ReadFailure:
-        if self.failure:
-            return self.failure
+        """The image bytes of a row group."""
+        if self._failure:
+            return self._failure
         if group < 0:
             return ReadFailure("cannot read: the file has changed since it was listed")
         try:
-            column = "image.bytes" if pa.types.is_struct(self.file.schema_arrow.field("image").type) else "image"
-            return self.file.read_row_group(group, columns=[column])["image"]
+            column = "image.bytes" if pa.types.is_struct(self._file.schema_arrow.field("image").type) else "image"
+            read = partial(self._file.read_row_group, group, columns=[column])
+            return read_twice(self._filesystem, self._root, read)["image"]
         except (*_UNREADABLE, KeyError) as error:
             return _failure(error)
 

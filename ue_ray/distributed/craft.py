@@ -1,0 +1,192 @@
+"""Crafting on Ray: Ray Data streams decoded blocks to Ray Train workers, which run the noise loop together."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+import ray.train
+import torch
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from ue_ray.batches import Block, Windows
+from ue_ray.compute import Compute
+from ue_ray.distributed.cluster import causes, cpus
+from ue_ray.distributed.delta_actors import SharedDeltas
+from ue_ray.noise import new_method
+from ue_ray.noise.base import Round
+from ue_ray.noise.config import NoiseConfig
+from ue_ray.progress import Progress
+from ue_ray.sampling import block_plan, decode_block, stratified_rows
+from ue_ray.storage.listing import Listing, Source
+
+NO_ROW = -1  # the position of a row that only fills up: an undecodable image, or padding
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How many Train workers, and what each holds."""
+
+    count: int
+    use_gpu: bool
+    compile: bool = False
+
+    def cpus_each(self) -> float:
+        """All CPUs but one, which the stream's decoding keeps; a part of one where there are not enough."""
+        spare = max(cpus() - 1, 0.5)
+        return float(int(spare / self.count)) or spare / self.count
+
+
+def craft(source: Source, listing: Listing, config: NoiseConfig, workers: Workers, artifact: str, work: str) -> None:
+    """Craft ``config``'s noise on ``listing`` and save it at the URI ``artifact``; ``work`` holds Ray Train's files.
+
+    Both must be within every worker's reach. Raises UserError for a mistake of the user's.
+    """
+    rows = stratified_rows(listing.labels(), config.data_fraction, config.seed)
+    stream = _block_stream(source, listing.table, rows, config, workers)
+    deltas = SharedDeltas.create(
+        len(config.class_names), config.canvas, config.budget, workers.count, shards=workers.count
+    )
+    board = _Board.remote()
+    trainer = TorchTrainer(
+        _craft_on_worker,
+        train_loop_config={
+            "config": config,
+            "deltas": deltas,
+            "board": board,
+            "artifact": artifact,
+            "compile": workers.compile,
+        },
+        torch_config=TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers.count,
+            use_gpu=workers.use_gpu,
+            resources_per_worker={"CPU": workers.cpus_each()} | ({"GPU": 1} if workers.use_gpu else {}),
+        ),
+        run_config=ray.train.RunConfig(name="craft", storage_path=work),
+        datasets={"craft": stream},
+    )
+    progress = Progress("craft")
+    with causes(), _watching(board, lambda entry: progress.show(_round_text(entry, config), entry.round / config.max_rounds)):
+        trainer.fit()
+    last = ray.get(board.last.remote())
+    progress.done(_round_text(last, config) if last else "nothing to optimise")
+
+
+def _round_text(entry: Round, config: NoiseConfig) -> str:
+    return (
+        f"round {entry.round} of at most {config.max_rounds}, error {100 * entry.error:.1f} % "
+        f"(stops below {100 * config.stop_error:g} %), {entry.images_per_second:.0f} images/s"
+    )
+
+
+def _block_stream(
+    source: Source, table: pa.Table, rows: np.ndarray, config: NoiseConfig, workers: Workers
+) -> ray.data.Dataset:
+    """The rows as blocks of decoded images, one image a row.
+
+    Train deals the rows out in equal shares and drops a remainder, so the last block is filled up with rows of no
+    position; an image that cannot be decoded becomes such a row too.
+    """
+    plan = block_plan(rows, config.seed)
+    padding = -len(rows) % workers.count
+    table_ref = ray.put(table)
+    side = config.image_size
+
+    def read(batch: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+        for number in batch["id"].tolist():
+            wanted = len(plan[number]) + (padding if number == len(plan) - 1 else 0)
+            yield _filled(decode_block(source, ray.get(table_ref), plan[number], side), wanted)
+
+    blocks = ray.data.range(len(plan), override_num_blocks=len(plan))
+    return blocks.map_batches(read, batch_size=1, num_cpus=min(1.0, cpus() / 2))
+
+
+def _filled(block: Block, wanted: int) -> dict[str, Any]:
+    missing = wanted - len(block.positions)
+    return {
+        "position": np.concatenate([block.positions, np.full(missing, NO_ROW)]),
+        "image": np.concatenate([block.images, np.zeros((missing, *block.images.shape[1:]), np.uint8)]),
+        "label": np.concatenate([block.labels, np.zeros(missing, np.int64)]),
+        "sample_id": np.array([*block.sample_ids, *[""] * missing]),
+    }
+
+
+def _craft_on_worker(setup: dict[str, Any]) -> None:
+    context = ray.train.get_context()
+    torch.set_num_threads(_threads(context))
+    config: NoiseConfig = setup["config"]
+    compute = Compute.detect(ray.train.torch.get_device(), setup["compile"])
+    shard = ray.train.get_dataset_shard("craft")
+
+    def blocks() -> Iterator[Block]:
+        for rows in shard.iter_batches(batch_size=None, batch_format="numpy"):
+            real = rows["position"] != NO_ROW
+            ids = [str(value) for value in rows["sample_id"][real]]
+            yield Block(rows["position"][real], rows["image"][real], rows["label"][real], ids)
+
+    def report(entry: Round) -> None:
+        if context.get_world_rank() == 0:
+            setup["board"].put.remote(entry)
+
+    artifact = new_method(config, compute).craft(
+        Windows(blocks, config.batch_size, compute), setup["deltas"], report
+    )
+    if artifact is not None:
+        versions = {"torch": torch.__version__, "ray": ray.__version__}
+        artifact.record.update(workers=context.get_world_size(), compute=_described(compute), versions=versions)
+        artifact.save(setup["artifact"])
+
+
+def _threads(context: Any) -> int:
+    """This worker's share of the machine's cores: decoding needs a core only until the window is full."""
+    return max(1, (os.cpu_count() or 1) // context.get_local_world_size())
+
+
+def _described(compute: Compute) -> dict[str, Any]:
+    return {key: str(value) for key, value in asdict(compute).items()}
+
+
+@ray.remote(num_cpus=0)
+class _Board:
+    """Where worker 0 writes its rounds and the driver reads them."""
+
+    def __init__(self) -> None:
+        self._last: Round | None = None
+
+    def put(self, entry: Round) -> None:
+        self._last = entry
+
+    def last(self) -> Round | None:
+        return self._last
+
+
+class _watching:
+    """Calls ``show`` with each new round on ``board`` while the block runs."""
+
+    def __init__(self, board: Any, show: Callable[[Round], None]) -> None:
+        self.board = board
+        self.show = show
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> None:
+        self.thread.start()
+
+    def __exit__(self, *error: object) -> None:
+        self.stopped.set()
+        self.thread.join()
+
+    def _watch(self) -> None:
+        shown = None
+        while not self.stopped.wait(0.5):
+            entry = ray.get(self.board.last.remote())
+            if entry is not None and entry != shown:
+                self.show(entry)
+                shown = entry

@@ -1,0 +1,104 @@
+"""The table of class-wise deltas, in actors that all workers share: sharded by class, in versions."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import ray
+import torch
+from torch import Tensor
+
+from ue_ray.budget import Budget
+from ue_ray.collectives import rank
+from ue_ray.noise.deltas import mean_delta
+
+
+@ray.remote(num_cpus=0)
+class DeltaShard:
+    """Some classes' deltas. Version n + 1 appears when each of ``workers`` has pushed its part of global batch n.
+
+    A push is keyed by (version, rank): one that is repeated, or belongs to a version that is complete, changes nothing.
+    """
+
+    def __init__(self, classes: int, side: int, budget: Budget, workers: int) -> None:
+        self.budget = budget
+        self.workers = workers
+        self.deltas = torch.zeros(classes, 3, side, side)
+        self.version = 0
+        self.parts: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self.changed = asyncio.Condition()
+
+    async def pull(self, rows: np.ndarray, version: int) -> np.ndarray:
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.version >= version)
+            return self.deltas[rows].numpy()
+
+    async def push(self, version: int, worker: int, rows: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> None:
+        async with self.changed:
+            if version != self.version:
+                return
+            self.parts[worker] = (rows, sums, counts)
+            if len(self.parts) == self.workers:
+                self._reduce()
+                self.changed.notify_all()
+
+    def _reduce(self) -> None:
+        parts = [self.parts[worker] for worker in sorted(self.parts)]  # in rank order: the same bits in every run
+        touched = np.unique(np.concatenate([rows for rows, _, _ in parts]))
+        sums = torch.zeros(len(touched), *self.deltas.shape[1:])
+        counts = torch.zeros(len(touched))
+        for rows, part_sums, part_counts in parts:
+            at = torch.from_numpy(np.searchsorted(touched, rows))
+            sums.index_add_(0, at, torch.from_numpy(part_sums.copy()))
+            counts.index_add_(0, at, torch.from_numpy(part_counts.copy()))
+        self.deltas[touched] = mean_delta(self.budget, self.deltas[touched], sums, counts)
+        self.version += 1
+        self.parts = {}
+
+
+class SharedDeltas:
+    """A worker's access to the actors (the ``ClassDeltas`` of ``ue_ray.noise.deltas``); class k is in shard k modulo n."""
+
+    def __init__(self, actors: list[Any], num_classes: int) -> None:
+        self.actors = actors
+        self.num_classes = num_classes
+        self._pushed: list[ray.ObjectRef] = []
+
+    @staticmethod
+    def create(num_classes: int, side: int, budget: Budget, workers: int, shards: int) -> SharedDeltas:
+        shards = min(shards, num_classes)
+        sizes = [len(range(first, num_classes, shards)) for first in range(shards)]
+        actor = DeltaShard.options(scheduling_strategy="SPREAD")
+        return SharedDeltas([actor.remote(size, side, budget, workers) for size in sizes], num_classes)
+
+    def pull(self, classes: Tensor, version: int) -> Tensor:
+        shard = classes % len(self.actors)
+        members = [torch.nonzero(shard == number).flatten() for number in range(len(self.actors))]
+        refs = [
+            actor.pull.remote((classes[mine] // len(self.actors)).numpy(), version)
+            for actor, mine in zip(self.actors, members, strict=True)
+            if len(mine)
+        ]
+        parts = [torch.from_numpy(part.copy()) for part in ray.get(refs)]
+        places = torch.cat([mine for mine in members if len(mine)]) if refs else classes
+        if not parts:
+            side = self.side()
+            return torch.zeros(0, 3, side, side)
+        return torch.cat(parts)[torch.argsort(places)]
+
+    def push(self, version: int, classes: Tensor, sums: Tensor, counts: Tensor) -> None:
+        ray.get(self._pushed)  # the previous batch's: raises here what went wrong there
+        shard = classes % len(self.actors)
+        self._pushed = []
+        for number, actor in enumerate(self.actors):  # each shard hears of each batch: it counts the workers
+            mine = shard == number
+            rows = (classes[mine] // len(self.actors)).numpy()
+            self._pushed.append(actor.push.remote(version, rank(), rows, sums[mine].numpy(), counts[mine].numpy()))
+
+    def table(self, version: int) -> Tensor:
+        return self.pull(torch.arange(self.num_classes), version)
+
+    def side(self) -> int:
+        return int(ray.get(self.actors[0].pull.remote(np.array([0]), 0)).shape[-1])

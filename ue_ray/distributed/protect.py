@@ -1,0 +1,184 @@
+"""The main job: list -> craft -> apply -> commit."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import ray
+import torch
+
+import ue_ray
+from ue_ray.budget import Budget, Norm, parse_epsilon
+from ue_ray.distributed import cluster
+from ue_ray.distributed.apply import apply
+from ue_ray.distributed.craft import Workers, craft
+from ue_ray.errors import UserError
+from ue_ray.models import check_model
+from ue_ray.noise import NoiseArtifact, check_method
+from ue_ray.noise.config import Granularity, NoiseConfig, Schedule, paper_parameters
+from ue_ray.protection import labels_for_artifact
+from ue_ray.sampling import natural_side, probe_shapes
+from ue_ray.storage.filesystem import absolute, join, remove_tree
+from ue_ray.storage.listing import Listing, Source
+from ue_ray.storage.output import Output
+from ue_ray.storage.sources import open_source
+
+
+@dataclass(frozen=True)
+class ProtectConfig:
+    """Protect a collection of labelled images with error-minimizing noise.
+
+    Options left out take the paper's values (Huang et al., ICLR 2021, Appendix B) for the method and granularity.
+    """
+
+    input: str
+    """A folder of class folders, Parquet (image, label), or a built-in data set: mnist5k, cifar10, cifar100."""
+    output: str
+    """Where to write: an empty or absent folder."""
+    method: str = "error-minimizing"
+    """error-minimizing, error-maximizing or random."""
+    granularity: Granularity = "class-wise"
+    """One delta a class, or one an image."""
+    schedule: Schedule = "online"
+    """Sample-wise error-minimizing only: online keeps no table; alternating is Algorithm 1 to the letter."""
+    epsilon: str = "8/255"
+    """The budget, of a range of [0, 1]."""
+    norm: Norm = "linf"
+    """The budget's norm."""
+    surrogate: str | None = None
+    """The network that crafts the noise. Default: resnet18 where there is a GPU, resnet9 where there is none."""
+    num_workers: int = 1
+    """Train workers that craft together."""
+    seed: int = 0
+    image_size: int | None = None
+    """The side at which the surrogate sees images. Default: their own, at most 224."""
+    canvas: int | None = None
+    """The side of the square on which delta lives, upsampled to the image. Default: image-size."""
+    views: tuple[str, ...] = ()
+    """Random transforms of the perturbed image before the surrogate sees it: grayscale, resize."""
+    artifact: str | None = None
+    """Apply this noise artifact (another output's noise/ folder) and craft nothing."""
+    batch_size: int = 128
+    """Images of a global batch, over all workers."""
+    learning_rate: float = 0.025
+    """The surrogate's."""
+    pgd_steps: int | None = None
+    """T of Algorithm 1."""
+    step_size: str | None = None
+    """alpha, such as 0.8/255."""
+    weight_steps: int | None = None
+    """M of Algorithm 1."""
+    stop_error: float | None = None
+    """lambda of Algorithm 1."""
+    data_fraction: float | None = None
+    """The share of each class that the noise is crafted on."""
+    max_rounds: int | None = None
+    """The bound on rounds: a run that never reaches stop-error ends there, and says so."""
+    compile: bool = False
+    """torch.compile the surrogate: pays for runs of minutes (needs a C++ compiler on CPUs)."""
+
+
+def protect(config: ProtectConfig) -> dict[str, Any]:
+    """Run the job and return the committed manifest.
+
+    Raises UserError for a user's mistake, and CommitError when the counts do not add up; then nothing is committed.
+    """
+    check_method(config.method, config.granularity)
+    if config.surrogate is not None:
+        check_model(config.surrogate)
+    if config.num_workers < 1:
+        raise UserError(f"num-workers is {config.num_workers}: it must be at least 1")
+    parse_epsilon(config.epsilon)
+    source = open_source(config.input)
+    output = Output(absolute(config.output))
+    listing = source.list()
+    noise_uri = join(output.uri, "noise")
+    given = NoiseArtifact.load(absolute(config.artifact)) if config.artifact else None
+    if given is not None:
+        labels_for_artifact(listing.class_names, given)
+    say(f"input: {config.input}: {len(listing):,} images in {len(listing.class_names)} classes")
+    cluster.connect()
+    noise_config = given.config if given else _noise_config(config, source, listing)
+    output.prepare()
+    if given is None:
+        say(_described(noise_config))
+        workers = Workers(config.num_workers, use_gpu=cluster.gpus() >= config.num_workers, compile=config.compile)
+        craft(source, listing, noise_config, workers, noise_uri, join(output.uri, "_work"))
+    else:
+        given.save(noise_uri)
+    card = NoiseArtifact.load(noise_uri)
+    if given is None and card.record["stopped_by"] == "round limit":
+        say(
+            f"craft: stopped at the bound of {noise_config.max_rounds} rounds with error "
+            f"{100 * card.record['error']:.1f} %, above the stop error of {100 * noise_config.stop_error:g} %"
+        )
+    results = list(apply(source, listing, noise_uri, output.uri))
+    remove_tree(join(output.uri, "_work"))
+    manifest = output.commit(
+        len(listing),
+        [result.record for result in results],
+        {
+            "config": asdict(config),
+            "noise": noise_config.to_json() | {"class_names": len(noise_config.class_names)},
+            "listing_fingerprint": listing.fingerprint(),
+            "class_names": listing.class_names,
+            "max_abs_delta": max((result.largest_change for result in results), default=0.0),
+            "versions": versions(),
+        },
+    )
+    say(
+        f"committed: {manifest['protected']:,} protected + {manifest['rejected']:,} rejected = {manifest['inputs']:,} "
+        f"inputs; largest change {255 * manifest['max_abs_delta']:.3g}/255; {output.uri}"
+    )
+    return manifest
+
+
+def _noise_config(config: ProtectConfig, source: Source, listing: Listing) -> NoiseConfig:
+    epsilon = parse_epsilon(config.epsilon)
+    parameters = paper_parameters(config.method, config.granularity, config.schedule, epsilon)
+    for name in parameters:
+        chosen = getattr(config, name)
+        if chosen is not None:
+            parameters[name] = parse_epsilon(chosen) if name == "step_size" else chosen
+    side = config.image_size or natural_side(list(probe_shapes(source, listing.table)))
+    return NoiseConfig(
+        method=config.method,
+        granularity=config.granularity,
+        schedule=config.schedule,
+        budget=Budget(epsilon, config.norm),
+        class_names=tuple(listing.class_names),
+        image_size=side,
+        canvas=config.canvas or side,
+        views=config.views,
+        surrogate=config.surrogate or ("resnet18" if cluster.gpus() else "resnet9"),
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        seed=config.seed,
+        **parameters,
+    )
+
+
+def _described(config: NoiseConfig) -> str:
+    surrogate = "" if config.method == "random" else f", surrogate {config.surrogate} at {config.image_size}x{config.image_size}"
+    return (
+        f"noise: {config.method}, {config.granularity}, epsilon {config.budget.epsilon * 255:g}/255 "
+        f"({config.budget.norm}){surrogate}, delta on {config.canvas}x{config.canvas}"
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of what decides the result."""
+    return {
+        "ue_ray": ue_ray.__version__,
+        "torch": torch.__version__,
+        "ray": ray.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def say(text: str) -> None:
+    """A line for the person at the console; standard output stays free for what a program would read."""
+    print(text, file=sys.stderr, flush=True)
