@@ -18,7 +18,7 @@ WINDOW_BYTES = 1 << 30  # decoded images a worker keeps: data that fits is decod
 
 @dataclass(frozen=True)
 class Block:
-    """Some decoded rows of the input, as they travel: ``images`` uint8 [n,3,S,S]; ``positions`` are rows of the listing."""
+    """Decoded rows of the input, as they travel: ``images`` uint8 [n,3,S,S]; ``positions`` are rows of the listing."""
 
     positions: np.ndarray
     images: np.ndarray
@@ -30,7 +30,7 @@ class Block:
 class Batch:
     """This worker's part of a global batch, on the device.
 
-    ``images`` float32 [N,3,S,S] in [0, 1]; ``labels`` int64 [N]; ``global_count``: rows of the whole batch, on all workers.
+    ``images`` float32 [N,3,S,S] in [0, 1]; ``labels`` int64 [N]; ``global_count``: rows on all workers.
     """
 
     images: Tensor
@@ -113,7 +113,9 @@ class Windows:
                 window = Window(blocks, self.batch_size, self.compute, whole=first and ended)
                 if len(window) == 0:
                     if first:
-                        raise UserError("no image of the input could be decoded: there is nothing to craft the noise on")
+                        raise UserError(
+                            "no image of the input could be decoded: there is nothing to craft the noise on"
+                        )
                     break
                 while window.whole:
                     yield window

@@ -42,7 +42,9 @@ class Budget:
         if self.norm not in ("linf", "l2"):
             raise UserError(f"unknown norm {self.norm!r}: choose linf or l2")
         if self.norm == "linf" and self.epsilon > 1:
-            raise UserError(f"epsilon {self.epsilon:g} is more than the whole range [0, 1]: did you mean {self.epsilon:g}/255?")
+            raise UserError(
+                f"epsilon {self.epsilon:g} is more than the whole range [0, 1]: did you mean {self.epsilon:g}/255?"
+            )
         if self.epsilon * LEVELS < 1 - 1e-6:
             raise UserError(f"epsilon {self.epsilon:g} is below one 8-bit level (1/255): it cannot change an image")
 
@@ -78,7 +80,7 @@ class Budget:
         return levels.trunc().to(torch.int16)
 
     def apply(self, images: Tensor, delta: Tensor) -> Tensor:
-        """``images`` uint8 [N,C,H,W] plus ``delta`` -> uint8, rounded once. Clipping to [0, 255] only shrinks a change."""
+        """``images`` uint8 [N,C,H,W] plus ``delta``, rounded once, uint8. Clipping to [0, 255] only shrinks a change."""
         return (images.to(torch.int16) + self.round(delta)).clamp_(0, LEVELS).to(torch.uint8)
 
     def size(self, change: Tensor) -> Tensor:

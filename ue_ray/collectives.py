@@ -80,7 +80,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
                 momentum = self.momentum if self.momentum is not None else 0.1
                 self.running_mean.lerp_(mean, momentum)  # type: ignore[union-attr]
                 self.running_var.lerp_(variance * (n / (n - 1)), momentum)  # type: ignore[union-attr]
-                self.num_batches_tracked.add_(1)  # type: ignore[union-attr,operator]
+                self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         scale = self.weight * torch.rsqrt(variance + self.eps)
         shift = self.bias - mean * scale
         return features * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)

@@ -40,14 +40,14 @@ class Compute:
 
     def place(self, model: nn.Module) -> nn.Module:
         """The model on the device, in this memory format."""
-        return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload,no-any-return]
+        return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def forward(self, model: nn.Module) -> nn.Module:
         """What to call for a forward pass: the model itself, or its compiled twin sharing the same weights."""
         return torch.compile(model, dynamic=False) if self.compile else model  # type: ignore[return-value]
 
     def images(self, images: Tensor) -> Tensor:
-        """uint8 [N,3,H,W] anywhere -> float32 in [0, 1] on the device: bytes on the wire, floats where they are used."""
+        """uint8 [N,3,H,W] -> float32 in [0, 1] on the device: bytes on the wire, floats where they are used."""
         moved = images.to(self.device, non_blocking=True)
         return moved.to(torch.float32).div_(255).contiguous(memory_format=self.memory_format)
 

@@ -11,7 +11,12 @@ from ue_ray.budget import Budget
 
 
 def pgd(
-    loss: Callable[[Tensor], Tensor], delta: Tensor, budget: Budget, step_size: float, steps: int, maximise: bool = False
+    loss: Callable[[Tensor], Tensor],
+    delta: Tensor,
+    budget: Budget,
+    step_size: float,
+    steps: int,
+    maximise: bool = False,
 ) -> Tensor:
     """Eq. 3 of the paper: ``steps`` times ``delta <- project(delta -+ step_size * direction(gradient))``.
 

@@ -17,7 +17,7 @@ LARGEST_PROBED = 224  # ImageNet's usual side: above it, surrogates see images s
 
 
 def stratified_rows(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Rows of a ``fraction`` of every class (at least one image each), drawn by ``seed``, in listing order: int64 [n]."""
+    """Rows of a ``fraction`` of every class (at least one each), drawn by ``seed``, in listing order: int64 [n]."""
     order = np.random.default_rng(seed).permutation(len(labels))
     by_class = order[np.argsort(labels[order], kind="stable")]
     sorted_labels = labels[by_class]

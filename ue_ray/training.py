@@ -33,14 +33,14 @@ class WeightSteps:
     def step(self, images: Tensor, labels: Tensor, global_count: int) -> tuple[Tensor, Tensor]:
         """One step on this worker's part of a global batch of ``global_count`` rows.
 
-        Returns this worker's (sum of losses, number of wrong predictions), as tensors on the device: no synchronisation.
+        Returns this worker's (sum of losses, number of wrong predictions), on the device: nothing waits for it.
         """
         self.network.train()
         with self.compute.autocast():
             logits = self.forward(images).float()
         loss = functional.cross_entropy(logits, labels, reduction="sum")
         self.optimizer.zero_grad(set_to_none=True)
-        (loss * (world_size() / global_count)).backward()  # type: ignore[no-untyped-call]  # DDP takes the mean
+        (loss * (world_size() / global_count)).backward()  # DDP takes the mean
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
         self.optimizer.step()
         return loss.detach(), (logits.argmax(1) != labels).sum()

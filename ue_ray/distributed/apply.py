@@ -38,7 +38,7 @@ def apply(source: Source, listing: Listing, artifact_uri: str, output: str) -> I
         batch_format="pyarrow",
         num_cpus=1,
         num_gpus=gpu_share or None,
-        concurrency=actors,
+        compute=ray.data.ActorPoolStrategy(size=actors),
     )
     progress = Progress("apply")
     done = rejected = 0
@@ -47,7 +47,9 @@ def apply(source: Source, listing: Listing, artifact_uri: str, output: str) -> I
             result = ShardResult(ShardRecord.from_json(row["record"]), row["largest_change"])
             done += result.record.protected
             rejected += result.record.rejected
-            progress.show(f"{done:,} of {len(listing):,} images, {rejected:,} rejected", (done + rejected) / len(listing))
+            progress.show(
+                f"{done:,} of {len(listing):,} images, {rejected:,} rejected", (done + rejected) / len(listing)
+            )
             yield result
     progress.done(f"{done:,} images protected, {rejected:,} rejected")
 

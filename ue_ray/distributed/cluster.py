@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import ray
+import ray.data
 from ray.exceptions import RayTaskError
 
 from ue_ray.errors import UserError
@@ -25,12 +27,13 @@ def connect() -> None:
                 address=os.environ.get("RAY_ADDRESS", "local"),
                 include_dashboard=False if "RAY_ADDRESS" not in os.environ else None,
                 log_to_driver=False,
-                logging_level="ERROR",
+                logging_level=logging.ERROR,
             )
         except ConnectionError as error:
             raise UserError(f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {error}") from None
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False  # ours say more
+    for noisy in ("ray.data", "ray.train"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def cpus() -> float:

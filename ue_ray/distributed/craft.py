@@ -53,7 +53,7 @@ def craft(source: Source, listing: Listing, config: NoiseConfig, workers: Worker
     deltas = SharedDeltas.create(
         len(config.class_names), config.canvas, config.budget, workers.count, shards=workers.count
     )
-    board = _Board.remote()
+    board = ray.remote(_Board).options(num_cpus=0).remote()
     trainer = TorchTrainer(
         _craft_on_worker,
         train_loop_config={
@@ -73,7 +73,10 @@ def craft(source: Source, listing: Listing, config: NoiseConfig, workers: Worker
         datasets={"craft": stream},
     )
     progress = Progress("craft")
-    with causes(), _watching(board, lambda entry: progress.show(_round_text(entry, config), entry.round / config.max_rounds)):
+    with (
+        causes(),
+        _watching(board, lambda entry: progress.show(_round_text(entry, config), entry.round / config.max_rounds)),
+    ):
         trainer.fit()
     last = ray.get(board.last.remote())
     progress.done(_round_text(last, config) if last else "nothing to optimise")
@@ -135,9 +138,7 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
         if context.get_world_rank() == 0:
             setup["board"].put.remote(entry)
 
-    artifact = new_method(config, compute).craft(
-        Windows(blocks, config.batch_size, compute), setup["deltas"], report
-    )
+    artifact = new_method(config, compute).craft(Windows(blocks, config.batch_size, compute), setup["deltas"], report)
     if artifact is not None:
         versions = {"torch": torch.__version__, "ray": ray.__version__}
         artifact.record.update(workers=context.get_world_size(), compute=_described(compute), versions=versions)
@@ -153,7 +154,6 @@ def _described(compute: Compute) -> dict[str, Any]:
     return {key: str(value) for key, value in asdict(compute).items()}
 
 
-@ray.remote(num_cpus=0)
 class _Board:
     """Where worker 0 writes its rounds and the driver reads them."""
 

@@ -15,7 +15,6 @@ from ue_ray.collectives import rank
 from ue_ray.noise.deltas import mean_delta
 
 
-@ray.remote(num_cpus=0)
 class DeltaShard:
     """Some classes' deltas. Version n + 1 appears when each of ``workers`` has pushed its part of global batch n.
 
@@ -59,7 +58,7 @@ class DeltaShard:
 
 
 class SharedDeltas:
-    """A worker's access to the actors (the ``ClassDeltas`` of ``ue_ray.noise.deltas``); class k is in shard k modulo n."""
+    """A worker's access to the actors (a ``ClassDeltas`` of ``ue_ray.noise``); class k is in shard k modulo n."""
 
     def __init__(self, actors: list[Any], num_classes: int) -> None:
         self.actors = actors
@@ -70,7 +69,7 @@ class SharedDeltas:
     def create(num_classes: int, side: int, budget: Budget, workers: int, shards: int) -> SharedDeltas:
         shards = min(shards, num_classes)
         sizes = [len(range(first, num_classes, shards)) for first in range(shards)]
-        actor = DeltaShard.options(scheduling_strategy="SPREAD")
+        actor = ray.remote(DeltaShard).options(num_cpus=0, scheduling_strategy="SPREAD")
         return SharedDeltas([actor.remote(size, side, budget, workers) for size in sizes], num_classes)
 
     def pull(self, classes: Tensor, version: int) -> Tensor:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import ray
-import torch
-
-import ue_ray
 from ue_ray.budget import Budget, Norm, parse_epsilon
 from ue_ray.distributed import cluster
 from ue_ray.distributed.apply import apply
 from ue_ray.distributed.craft import Workers, craft
+from ue_ray.distributed.machine import versions
 from ue_ray.errors import UserError
 from ue_ray.models import check_model
 from ue_ray.noise import NoiseArtifact, check_method
@@ -162,21 +158,15 @@ def _noise_config(config: ProtectConfig, source: Source, listing: Listing) -> No
 
 
 def _described(config: NoiseConfig) -> str:
-    surrogate = "" if config.method == "random" else f", surrogate {config.surrogate} at {config.image_size}x{config.image_size}"
+    surrogate = (
+        ""
+        if config.method == "random"
+        else f", surrogate {config.surrogate} at {config.image_size}x{config.image_size}"
+    )
     return (
         f"noise: {config.method}, {config.granularity}, epsilon {config.budget.epsilon * 255:g}/255 "
         f"({config.budget.norm}){surrogate}, delta on {config.canvas}x{config.canvas}"
     )
-
-
-def versions() -> dict[str, str]:
-    """Of what decides the result."""
-    return {
-        "ue_ray": ue_ray.__version__,
-        "torch": torch.__version__,
-        "ray": ray.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def say(text: str) -> None:

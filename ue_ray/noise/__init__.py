@@ -11,6 +11,8 @@ from ue_ray.noise.error_maximizing import ErrorMaximizing
 from ue_ray.noise.error_minimizing import ErrorMinimizing
 from ue_ray.noise.random import Random
 
+__all__ = ["METHODS", "NoiseArtifact", "NoiseConfig", "NoiseMethod", "check_method", "new_method", "restore_method"]
+
 METHODS: dict[str, type[NoiseMethod]] = {
     "error-minimizing": ErrorMinimizing,
     "error-maximizing": ErrorMaximizing,

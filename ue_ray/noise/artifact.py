@@ -30,7 +30,7 @@ class NoiseArtifact:
     record: dict[str, Any] = field(default_factory=dict)
 
     def save(self, uri: str) -> None:
-        """Write ``card.json`` and ``noise.safetensors`` under ``uri``; the card last, so a card means a whole artifact."""
+        """Write ``card.json`` and ``noise.safetensors`` under ``uri``; the card last: it means a whole artifact."""
         write_bytes(join(uri, TENSORS), save({name: value.contiguous() for name, value in self.tensors.items()}))
         card = {"format_version": FORMAT_VERSION, "config": self.config.to_json(), "record": self.record}
         write_bytes(join(uri, CARD), json.dumps(card, indent=2).encode())
@@ -41,9 +41,15 @@ class NoiseArtifact:
         try:
             card = json.loads(read_bytes(join(uri, CARD)))
             if card["format_version"] != FORMAT_VERSION:
-                raise UserError(f"the noise artifact at {uri} has format {card['format_version']}: this is {FORMAT_VERSION}")
-            return NoiseArtifact(NoiseConfig.from_json(card["config"]), load(read_bytes(join(uri, TENSORS))), card["record"])
+                raise UserError(
+                    f"the noise artifact at {uri} has format {card['format_version']}: this is {FORMAT_VERSION}"
+                )
+            return NoiseArtifact(
+                NoiseConfig.from_json(card["config"]), load(read_bytes(join(uri, TENSORS))), card["record"]
+            )
         except FileNotFoundError:
-            raise UserError(f"no noise artifact at {uri}: it has {CARD} and {TENSORS} (an output's noise/ folder)") from None
+            raise UserError(
+                f"no noise artifact at {uri}: it has {CARD} and {TENSORS} (an output's noise/ folder)"
+            ) from None
         except (ValueError, KeyError, TypeError, SafetensorError) as error:
             raise UserError(f"the noise artifact at {uri} cannot be read: {type(error).__name__}: {error}") from None

@@ -45,7 +45,9 @@ class NoiseConfig:
 
     def __post_init__(self) -> None:
         if self.granularity not in get_args(Granularity):
-            raise UserError(f"unknown granularity {self.granularity!r}: choose one of {', '.join(get_args(Granularity))}")
+            raise UserError(
+                f"unknown granularity {self.granularity!r}: choose one of {', '.join(get_args(Granularity))}"
+            )
         if self.schedule not in get_args(Schedule):
             raise UserError(f"unknown schedule {self.schedule!r}: choose one of {', '.join(get_args(Schedule))}")
         check_model(self.surrogate)
@@ -74,8 +76,8 @@ class NoiseConfig:
 def paper_parameters(method: str, granularity: str, schedule: str, epsilon: float) -> dict[str, Any]:
     """Appendix B's parameters, and our bounds on the number of rounds, by method and granularity.
 
-    Class-wise: T = 1, 20 % of the data, lambda = 0.1. Sample-wise: T = 20, all data, lambda = 0.01. alpha = epsilon / 10;
-    M = 10 (the paper's for CIFAR-10; 20 for CIFAR-100, 100 for ImageNet).
+    Class-wise: T = 1, 20 % of the data, lambda = 0.1. Sample-wise: T = 20, all data, lambda = 0.01. alpha = epsilon
+    / 10; M = 10 (the paper's for CIFAR-10; 20 for CIFAR-100, 100 for ImageNet).
     """
     class_wise = granularity == "class-wise"
     return {

@@ -96,7 +96,9 @@ class ErrorMinimizing(NoiseMethod):
             wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
             for batch in window.batches(step_seed(self.config.seed, number)):
                 start = table.get(batch.sample_ids).to(self.compute.device)
-                delta, missed = surrogate.minimise(batch.images, start, batch.labels, step_seed(self.config.seed, number))
+                delta, missed = surrogate.minimise(
+                    batch.images, start, batch.labels, step_seed(self.config.seed, number)
+                )
                 table.put(batch.sample_ids, delta)
                 wrong += missed
             error = int(sum_over_workers(wrong)) / len(window)

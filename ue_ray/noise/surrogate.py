@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from ue_ray.compute import Compute
@@ -48,9 +48,7 @@ class Surrogate:
         """The same steps towards a larger loss: error-maximizing (adversarial) noise."""
         return self._pgd(images, delta, labels, seed, maximise=True)
 
-    def _pgd(
-        self, images: Tensor, delta: Tensor, labels: Tensor, seed: int, maximise: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _pgd(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int, maximise: bool) -> tuple[Tensor, Tensor]:
         config = self.config
         wrong = torch.zeros((), dtype=torch.int64, device=images.device)
 
@@ -75,7 +73,9 @@ class Surrogate:
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights, to be kept in an artifact."""
-        return {f"surrogate.{name}": value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()}
+        return {
+            f"surrogate.{name}": value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()
+        }
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         prefix = "surrogate."

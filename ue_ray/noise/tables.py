@@ -44,8 +44,8 @@ class SampleTable:
             for sample_id, key in zip(sample_ids, keys, strict=True):
                 if key not in self.rows:
                     raise UserError(
-                        f"the artifact has no delta for sample {sample_id}: an alternating sample-wise artifact fits only "
-                        "the images it was crafted on (schedule online perturbs any image)"
+                        f"the artifact has no delta for sample {sample_id}: an alternating sample-wise artifact fits "
+                        "only the images it was crafted on (schedule online perturbs any image)"
                     )
         self._make_room(keys)
         return self.deltas[[self.rows[key] for key in keys]].to(torch.float32) * self.step

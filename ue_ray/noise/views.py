@@ -48,5 +48,5 @@ def random_view(names: Sequence[str], images: Tensor, seed: int) -> Tensor:
     if not names:
         return images
     rng = np.random.default_rng(seed)
-    choice = rng.integers(len(names) + 1)
+    choice = int(rng.integers(len(names) + 1))
     return images if choice == len(names) else VIEWS[names[choice]](images, rng)

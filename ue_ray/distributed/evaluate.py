@@ -1,0 +1,224 @@
+"""Victims as concurrent Ray tasks: trained on clean, control and protected images, measured on clean test images."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import ray
+import torch
+
+from ue_ray.budget import Budget, parse_epsilon
+from ue_ray.compute import Compute
+from ue_ray.distributed import cluster
+from ue_ray.distributed.machine import machine, versions
+from ue_ray.errors import UserError
+from ue_ray.evaluation import (
+    CONTROLS,
+    Comparison,
+    DataSet,
+    check_same_classes,
+    compare,
+    load_data_set,
+    random_control,
+    run_victim,
+)
+from ue_ray.guards import find_guards
+from ue_ray.models import check_model
+from ue_ray.progress import Progress
+from ue_ray.report import console_table, headline, html_page
+from ue_ray.sampling import natural_side, probe_shapes
+from ue_ray.storage.filesystem import absolute, join, write_bytes
+from ue_ray.storage.output import Output
+from ue_ray.storage.sources import BUILTINS, open_source
+from ue_ray.training import TrainingPlan, check_augmentation
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Train victims on clean, control and protected images and say whether the protection holds."""
+
+    clean: str
+    """The images as they were before protection."""
+    protected: str
+    """An output of protect_dataset.py, or the same images protected by anything else."""
+    test: str
+    """Clean images that no one trained on."""
+    output: str
+    """Where to write results.json and report.html."""
+    victims: str = "resnet18"
+    """Networks, separated by commas: resnet9, resnet18, resnet50, vgg11, densenet121."""
+    epochs: int = 60
+    seeds: str = "0"
+    """Separated by commas: each victim is trained once with each."""
+    controls: str = "random"
+    """random: the clean images with random noise of the same budget. Empty: none."""
+    epsilon: str | None = None
+    """The budget, where the protected images are not an output of protect_dataset.py."""
+    augmentation: str = "crop-flip"
+    """crop-flip (the paper's), crop (where left and right differ, as in digits) or none."""
+    batch_size: int = 128
+    learning_rate: float = 0.025
+    image_size: int | None = None
+    """The side at which victims see images. Default: their own, at most 224."""
+    cpus_per_victim: int = 1
+
+
+def evaluate(config: EvaluateConfig) -> dict[str, Any]:
+    """Run all victims and return the results, as written to ``results.json``. Raises UserError for a user's mistake."""
+    started = time.monotonic()
+    plans = _plans(config)
+    controls = _names(config.controls, CONTROLS, "control")
+    sources = {role: open_source(getattr(config, role)) for role in ("clean", "protected", "test")}
+    listings = {role: source.list() for role, source in sources.items()}
+    check_same_classes({role: listing.class_names for role, listing in listings.items()})
+    budget, protection = _protection(config)
+    cluster.connect()
+    Output(absolute(config.output)).prepare()
+    side = config.image_size or natural_side(list(probe_shapes(sources["clean"], listings["clean"].table)))
+
+    data = {role: _load.remote(source, side) for role, source in sources.items()}
+    comparison_ref = _compare.remote(data["clean"], data["protected"])
+    sets = {"clean": data["clean"], "protected": data["protected"]}
+    with cluster.causes():
+        comparison: Comparison = ray.get(comparison_ref)
+        if budget is None and controls:
+            budget = _measured_budget(comparison)
+        if controls and budget is not None:
+            sets["control"] = _control.remote(data["clean"], budget)
+        runs = _run_all(sets, data["test"], plans, config.cpus_per_victim)
+        sizes = ray.get([_describe.remote(data[role]) for role in sources])
+    results: dict[str, Any] = {
+        "format_version": 1,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["python", *sys.argv]),
+        "seconds": round(time.monotonic() - started, 1),
+        "machine": machine(),
+        "versions": versions(),
+        "config": asdict(config),
+        "data": {
+            role: {"uri": getattr(config, role), "image_size": side, **size}
+            for role, size in zip(sources, sizes, strict=True)
+        },
+        "runs": runs,
+    }
+    results["data"]["protected"] |= protection | {
+        name: getattr(comparison, name) for name in ("aligned", "missing", "max_abs_delta", "mean_abs_delta")
+    }
+    if budget is not None and controls:
+        results["data"]["control"] = {"noise": "random", "granularity": "sample-wise", **asdict(budget)}
+    results["guards"] = find_guards(results)
+    output = absolute(config.output)
+    write_bytes(join(output, "results.json"), json.dumps(results, indent=2).encode())
+    write_bytes(join(output, "report.html"), html_page(results, comparison.gallery).encode())
+    print(console_table(results))
+    print(headline(results))
+    print(f"report: {join(output, 'report.html')}")
+    return results
+
+
+def _names(text: str, choices: tuple[str, ...], what: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in choices:
+            raise UserError(f"unknown {what} {name!r}: choose among {', '.join(choices)}")
+    return names
+
+
+def _plans(config: EvaluateConfig) -> list[TrainingPlan]:
+    victims = [name.strip() for name in config.victims.split(",") if name.strip()]
+    if not victims:
+        raise UserError("--victims is empty: name at least one network")
+    for name in victims:
+        check_model(name)
+    check_augmentation(config.augmentation)
+    for option in ("epochs", "batch_size", "cpus_per_victim"):
+        if getattr(config, option) < 1:
+            raise UserError(f"--{option.replace('_', '-')} is {getattr(config, option)}: it must be at least 1")
+    try:
+        seeds = [int(seed) for seed in config.seeds.split(",")]
+    except ValueError:
+        raise UserError(f"--seeds {config.seeds!r}: write whole numbers separated by commas, such as 0,1,2") from None
+    return [
+        TrainingPlan(name, config.epochs, seed, config.batch_size, config.learning_rate, config.augmentation)
+        for name in victims
+        for seed in seeds
+    ]
+
+
+def _protection(config: EvaluateConfig) -> tuple[Budget | None, dict[str, Any]]:
+    """The budget and what the protected set's manifest says of its noise; None where there is no manifest."""
+    said = dict.fromkeys(("method", "granularity", "epsilon", "norm"))
+    output = Output(absolute(config.protected))
+    budget = Budget(parse_epsilon(config.epsilon)) if config.epsilon else None
+    if config.protected not in BUILTINS and output.is_committed():
+        noise = output.manifest()["noise"]
+        own = Budget(**noise["budget"])
+        said = {"method": noise["method"], "granularity": noise["granularity"], **asdict(own)}
+        budget = budget or own
+    return budget, said
+
+
+def _measured_budget(comparison: Comparison) -> Budget:
+    if not comparison.max_abs_delta:
+        raise UserError(
+            "the control's budget is unknown (no manifest, no change measured): give --epsilon or --controls ''"
+        )
+    return Budget(comparison.max_abs_delta)
+
+
+def _run_all(sets: dict[str, Any], test: Any, plans: list[TrainingPlan], cpus: int) -> list[dict[str, Any]]:
+    gpu = 1.0 if cluster.gpus() else 0.0
+    task = _victim.options(num_cpus=min(cpus, cluster.cpus()), num_gpus=gpu)
+    pending = {task.remote(train, test, name, plan): None for plan in plans for name, train in sets.items()}
+    total, runs = len(pending), []
+    progress = Progress("victims")
+    while pending:
+        ready, _ = ray.wait(list(pending), timeout=1.0)
+        for ref in ready:
+            del pending[ref]
+            runs.append(ray.get(ref))
+        if runs:
+            last = runs[-1]
+            text = f"{last['victim']} on {last['train_set']} {100 * last['final_test_accuracy']:.1f} %"
+            progress.show(f"{len(runs)} of {total} trained, last {text}", len(runs) / total)
+    progress.done(f"{total} trained")
+    order = {name: place for place, name in enumerate(("clean", "control", "protected"))}
+    models = {plan.model: place for place, plan in enumerate(plans)}
+    return sorted(runs, key=lambda run: (models[run["victim"]], order[run["train_set"]], run["seed"]))
+
+
+@ray.remote
+def _load(source: Any, side: int) -> DataSet:
+    return load_data_set(source, side)
+
+
+@ray.remote
+def _control(clean: DataSet, budget: Budget) -> DataSet:
+    return random_control(clean, budget)
+
+
+@ray.remote
+def _compare(clean: DataSet, protected: DataSet) -> Comparison:
+    return compare(clean, protected)
+
+
+@ray.remote
+def _describe(data: DataSet) -> dict[str, Any]:
+    return {
+        "images": len(data.labels),
+        "rejected": data.rejected,
+        "classes": len(data.class_names),
+        "class_names": data.class_names,
+    }
+
+
+@ray.remote
+def _victim(train: DataSet, test: DataSet, train_set: str, plan: TrainingPlan) -> dict[str, Any]:
+    torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
+    return run_victim(train, test, train_set, plan, Compute.detect())

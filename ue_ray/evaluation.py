@@ -1,0 +1,150 @@
+"""What an evaluation is made of, without Ray: data sets in memory, the control, the comparison, a victim's run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ue_ray.batches import Batch
+from ue_ray.budget import Budget
+from ue_ray.compute import Compute
+from ue_ray.errors import UserError
+from ue_ray.images import resize
+from ue_ray.noise import new_method
+from ue_ray.noise.config import NoiseConfig, paper_parameters
+from ue_ray.protection import Sample, decode_rows
+from ue_ray.report import GalleryItem
+from ue_ray.storage.listing import Source
+from ue_ray.training import LabelledImages, TrainingPlan, train_classifier
+
+CONTROLS = ("random",)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set in memory, as victims train on it: ``images`` uint8 [n,S,S,3], ``labels`` int64 [n]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    sample_ids: list[str]
+    class_names: list[str]
+    rejected: int
+
+    def tensors(self) -> LabelledImages:
+        """As training takes them, copied: arrays that come from an object store are read-only."""
+        return LabelledImages(
+            torch.from_numpy(self.images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(self.labels.copy())
+        )
+
+
+def load_data_set(source: Source, side: int) -> DataSet:
+    """Decode all of ``source`` at ``side`` x ``side``. Raises UserError when no image of it can be decoded."""
+    listing = source.list()
+    samples = [entry for entry in decode_rows(source, listing.table) if isinstance(entry, Sample)]
+    if not samples:
+        raise UserError(f"{source.uri}: none of its {len(listing)} images can be decoded")
+    return DataSet(
+        images=np.stack([resize(sample.image, side) for sample in samples]),
+        labels=np.array([sample.label for sample in samples], np.int64),
+        sample_ids=[sample.sample_id for sample in samples],
+        class_names=listing.class_names,
+        rejected=len(listing) - len(samples),
+    )
+
+
+def random_control(clean: DataSet, budget: Budget, seed: int = 0) -> DataSet:
+    """``clean`` with sample-wise uniform noise of the same budget: what any noise of that size does to a victim."""
+    side = clean.images.shape[1]
+    config = NoiseConfig(
+        method="random",
+        granularity="sample-wise",
+        budget=budget,
+        class_names=tuple(clean.class_names),
+        image_size=side,
+        canvas=side,
+        surrogate="resnet9",
+        seed=seed,
+        **paper_parameters("random", "sample-wise", "online", budget.epsilon),
+    )
+    method = new_method(config, Compute.detect("cpu"))
+    images = np.empty_like(clean.images)
+    for start in range(0, len(images), 256):
+        rows = slice(start, start + 256)
+        labels = torch.from_numpy(clean.labels[rows].copy())
+        ids = clean.sample_ids[rows]
+        batch = Batch(torch.empty(0), labels, ids, len(ids))
+        images[rows] = np.stack(method.protect(list(clean.images[rows]), method.perturb(batch)))
+    return DataSet(images, clean.labels, clean.sample_ids, clean.class_names, clean.rejected)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Clean beside protected images of the same sample_id; changes in [0, 1] units, None where no sample is in both."""
+
+    aligned: int
+    missing: int
+    max_abs_delta: float | None
+    mean_abs_delta: float | None
+    gallery: list[GalleryItem]
+
+
+def compare(clean: DataSet, protected: DataSet, gallery: int = 10) -> Comparison:
+    """Measure the change on the images themselves, whatever a manifest says. The gallery has one image a class."""
+    row_of = {sample_id: row for row, sample_id in enumerate(protected.sample_ids)}
+    pairs = [(row, row_of[sample_id]) for row, sample_id in enumerate(clean.sample_ids) if sample_id in row_of]
+    missing = len(clean.sample_ids) - len(pairs)
+    if not pairs:
+        return Comparison(0, missing, None, None, [])
+    largest, total = 0, 0.0
+    for start in range(0, len(pairs), 256):
+        before, after = np.array(pairs[start : start + 256]).T
+        change = np.abs(clean.images[before].astype(np.int16) - protected.images[after])
+        largest = max(largest, int(change.max()))
+        total += float(change.mean(dtype=np.float64)) * len(before)
+    shown: dict[int, GalleryItem] = {}
+    for left, right in pairs:
+        label = int(clean.labels[left])
+        if label not in shown and len(shown) < gallery:
+            shown[label] = GalleryItem(
+                clean.sample_ids[left],
+                clean.class_names[label],
+                clean.images[left].copy(),
+                protected.images[right].copy(),
+            )
+    return Comparison(
+        len(pairs), missing, largest / 255, total / len(pairs) / 255, [shown[label] for label in sorted(shown)]
+    )
+
+
+def check_same_classes(names: dict[str, Sequence[str]]) -> None:
+    """Raises UserError unless all data sets (role -> class names) have the same classes in the same order."""
+    (first_role, first), *others = names.items()
+    for role, classes in others:
+        if list(classes) != list(first):
+            raise UserError(
+                f"--{role} has {len(classes)} classes ({', '.join(list(classes)[:5])}, ...), --{first_role} has "
+                f"{len(first)} ({', '.join(list(first)[:5])}, ...): they must be the same, in the same order"
+            )
+
+
+def run_victim(train: DataSet, test: DataSet, train_set: str, plan: TrainingPlan, compute: Compute) -> dict[str, Any]:
+    """Train one victim and return its entry of ``results.json``: accuracies in [0, 1], the curve epoch by epoch."""
+    curve = train_classifier(train.tensors(), test.tensors(), len(train.class_names), plan, compute)
+    peak = max(curve, key=lambda epoch: epoch.test_accuracy)
+    return {
+        "victim": plan.model,
+        "train_set": train_set,
+        "countermeasure": "none",
+        "seed": plan.seed,
+        "epochs": plan.epochs,
+        "final_test_accuracy": curve[-1].test_accuracy,
+        "peak_test_accuracy": peak.test_accuracy,
+        "peak_epoch": peak.epoch,
+        "train_accuracy": curve[-1].train_accuracy,
+        "curve": [asdict(epoch) for epoch in curve],
+        "seconds": sum(epoch.seconds for epoch in curve),
+    }
