@@ -80,7 +80,7 @@ class Budget:
         return levels.trunc().to(torch.int16)
 
     def apply(self, images: Tensor, delta: Tensor) -> Tensor:
-        """``images`` uint8 [N,C,H,W] plus ``delta``, rounded once, uint8. Clipping to [0, 255] only shrinks a change."""
+        """``images`` uint8 [N,C,H,W] plus ``delta``, rounded once. Clipping to [0, 255] only shrinks a change."""
         return (images.to(torch.int16) + self.round(delta)).clamp_(0, LEVELS).to(torch.uint8)
 
     def size(self, change: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def craft(source: Source, listing: Listing, config: NoiseConfig, workers: Worker
     deltas = SharedDeltas.create(
         len(config.class_names), config.canvas, config.budget, workers.count, shards=workers.count
     )
-    board = ray.remote(_Board).options(num_cpus=0).remote()
+    board: Any = ray.remote(_Board).options(num_cpus=0).remote()
     trainer = TorchTrainer(
         _craft_on_worker,
         train_loop_config={

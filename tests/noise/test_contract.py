@@ -1,0 +1,180 @@
+"""What holds for every method at every granularity, under every budget: one table, one set of tests."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from tests.digits import digit_blocks
+from ue_ray.batches import Batch, Windows
+from ue_ray.budget import Budget
+from ue_ray.compute import Compute
+from ue_ray.errors import UserError
+from ue_ray.images import decode, encode_png
+from ue_ray.noise import METHODS, NoiseArtifact, NoiseConfig, new_method, restore_method
+from ue_ray.noise.config import paper_parameters
+from ue_ray.noise.deltas import LocalDeltas
+
+SIDE = 16
+CPU = Compute.detect("cpu")
+BUDGETS = [Budget(8 / 255), Budget(0.6, "l2")]
+TABLE = [
+    (method, granularity, schedule)
+    for method in METHODS
+    for granularity in METHODS[method].granularities
+    for schedule in (
+        ("online", "alternating") if (method, granularity) == ("error-minimizing", "sample-wise") else ("online",)
+    )
+]
+
+
+def config_for(method, granularity, schedule, budget, **changes):
+    parameters = paper_parameters(method, granularity, schedule, budget.epsilon) | {
+        "pgd_steps": 2, "weight_steps": 2, "max_rounds": 2, "data_fraction": 1.0, "step_size": budget.epsilon / 2,
+    }  # fmt: skip
+    return NoiseConfig(
+        method=method,
+        granularity=granularity,
+        schedule=schedule,
+        budget=budget,
+        class_names=tuple(str(digit) for digit in range(10)),
+        image_size=SIDE,
+        surrogate="resnet9",
+        **{"canvas": SIDE, "batch_size": 32, **parameters, **changes},
+    )
+
+
+@pytest.fixture(scope="module")
+def blocks():
+    return digit_blocks(per_class=8, side=SIDE)
+
+
+def craft(config, blocks):
+    deltas = LocalDeltas(10, config.canvas, config.budget)
+    return new_method(config, CPU).craft(Windows(blocks, config.batch_size, CPU), deltas, lambda entry: None)
+
+
+def all_rows(blocks):
+    found = list(blocks())
+    order = np.argsort(np.concatenate([block.positions for block in found]))
+    images = np.concatenate([block.images for block in found])[order]
+    labels = np.concatenate([block.labels for block in found])[order]
+    sample_ids = np.array([sample_id for block in found for sample_id in block.sample_ids])[order].tolist()
+    return images, labels, sample_ids
+
+
+def batch_of(images, labels, sample_ids):
+    return Batch(CPU.images(torch.from_numpy(images)), torch.from_numpy(labels), sample_ids, len(labels))
+
+
+@pytest.fixture(scope="module", params=BUDGETS, ids=lambda budget: budget.norm)
+def budget(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=TABLE, ids="-".join)
+def case(request, budget, blocks):
+    config = config_for(*request.param, budget)
+    return config, craft(config, blocks)
+
+
+def test_the_decoded_output_is_within_the_budget_and_signed(case, blocks):
+    config, artifact = case
+    images, labels, sample_ids = all_rows(blocks)
+    method = restore_method(artifact, CPU)
+    bright = np.full_like(images, 128)  # mid-gray takes both signs without clipping
+    for base in (images, bright):
+        originals = [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in base]
+        protected = method.protect(originals, method.perturb(batch_of(base, labels, sample_ids)))
+        decoded = np.stack([decode(encode_png(image)) for image in protected])
+        change = torch.from_numpy(decoded.astype(np.int16) - np.stack(originals))
+        assert config.budget.size(change).max() <= config.budget.epsilon + 1e-9
+        assert change.abs().max() > 0
+    assert change.min() < 0 < change.max()
+
+
+def test_an_images_delta_does_not_depend_on_its_batch(case, blocks):
+    _, artifact = case
+    images, labels, sample_ids = all_rows(blocks)
+    method = restore_method(artifact, CPU)
+    whole = method.perturb(batch_of(images, labels, sample_ids))
+    order = np.random.default_rng(0).permutation(len(labels))
+    for size in (1, 7, 64, 80):
+        parts = []
+        for start in range(0, 80 if size > 1 else 3, size):
+            rows = order[start : start + size]
+            parts.append(method.perturb(batch_of(images[rows], labels[rows], [sample_ids[row] for row in rows])))
+        split = torch.cat(parts)
+        assert torch.equal(split, whole[order[: len(split)]])
+
+
+def test_the_artifact_survives_saving(case, blocks, tmp_path):
+    config, artifact = case
+    artifact.save(str(tmp_path))
+    loaded = NoiseArtifact.load(str(tmp_path))
+    assert loaded.config == config
+    assert loaded.record == artifact.record
+    batch = batch_of(*all_rows(blocks))
+    assert torch.equal(restore_method(loaded, CPU).perturb(batch), restore_method(artifact, CPU).perturb(batch))
+
+
+def test_the_same_seed_gives_the_same_bits(case, blocks):
+    config, artifact = case
+    again = craft(config, blocks)
+    assert again.tensors.keys() == artifact.tensors.keys()
+    for name, value in artifact.tensors.items():
+        assert torch.equal(again.tensors[name], value), name
+    batch = batch_of(*all_rows(blocks))
+    first = restore_method(artifact, CPU).perturb(batch)
+    assert torch.equal(restore_method(again, CPU).perturb(batch), first)
+    other = restore_method(craft(dataclasses.replace(config, seed=1), blocks), CPU).perturb(batch)
+    assert not torch.equal(other, first)
+
+
+def test_a_run_that_stops_at_the_bound_says_so(case):
+    config, artifact = case
+    if config.method == "random":
+        assert artifact.record["stopped_by"] == "nothing to optimise"
+    else:
+        assert artifact.record["stopped_by"] in (
+            "round limit",
+            "error below 0.01",
+            "error below 0.1",
+            "error above 0.8",
+        )
+        assert 0 <= artifact.record["error"] <= 1
+        assert len(artifact.record["rounds"]) <= config.max_rounds
+
+
+@pytest.mark.parametrize(("method", "granularity", "schedule"), TABLE)
+def test_a_smaller_canvas_gives_a_smooth_delta_of_the_images_size(method, granularity, schedule, blocks):
+    config = config_for(method, granularity, schedule, Budget(8 / 255), canvas=4, views=("grayscale", "resize"))
+    artifact = craft(config, blocks)
+    restored = restore_method(artifact, CPU)
+    images, labels, sample_ids = all_rows(blocks)
+    delta = restored.perturb(batch_of(images[:5], labels[:5], sample_ids[:5]))
+    assert delta.shape == (5, 3, 4, 4)
+    photo = np.full((37, 53, 3), 128, np.uint8)  # of its own size and shape
+    (protected,) = restored.protect([photo], delta[:1])
+    change = protected.astype(np.int16) - photo
+    assert protected.shape == photo.shape
+    assert 0 < np.abs(change).max() <= 8
+    assert np.abs(np.diff(change, axis=0)).max() <= 4  # neighbours are close: low frequencies only
+
+
+def test_an_alternating_artifact_names_the_sample_it_does_not_know(blocks):
+    config = config_for("error-minimizing", "sample-wise", "alternating", Budget(8 / 255), max_rounds=1)
+    method = restore_method(craft(config, blocks), CPU)
+    images, labels, _ = all_rows(blocks)
+    with pytest.raises(UserError, match="no delta for sample unknown"):
+        method.perturb(batch_of(images[:1], labels[:1], ["unknown"]))
+
+
+def test_class_wise_gives_a_class_one_delta_and_sample_wise_each_sample_its_own(blocks):
+    images, labels, sample_ids = all_rows(blocks)
+    for method, granularity, schedule in TABLE:
+        restored = restore_method(craft(config_for(method, granularity, schedule, Budget(8 / 255)), blocks), CPU)
+        delta = restored.perturb(batch_of(images, labels, sample_ids))
+        of_class = delta[torch.from_numpy(labels) == 3]
+        assert len(of_class.flatten(1).unique(dim=0)) == (1 if granularity == "class-wise" else len(of_class))
