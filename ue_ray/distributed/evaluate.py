@@ -16,7 +16,6 @@ import torch
 from ue_ray.budget import Budget, parse_epsilon
 from ue_ray.compute import Compute
 from ue_ray.distributed import cluster
-from ue_ray.distributed.machine import machine, versions
 from ue_ray.errors import UserError
 from ue_ray.evaluation import (
     CONTROLS,
@@ -29,6 +28,7 @@ from ue_ray.evaluation import (
     run_victim,
 )
 from ue_ray.guards import find_guards
+from ue_ray.machine import machine, versions
 from ue_ray.models import check_model
 from ue_ray.progress import Progress
 from ue_ray.report import console_table, headline, html_page

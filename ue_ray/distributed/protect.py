@@ -10,11 +10,11 @@ from ue_ray.budget import Budget, Norm, parse_epsilon
 from ue_ray.distributed import cluster
 from ue_ray.distributed.apply import apply
 from ue_ray.distributed.craft import Workers, craft
-from ue_ray.distributed.machine import versions
 from ue_ray.errors import UserError
+from ue_ray.machine import versions
 from ue_ray.models import check_model
 from ue_ray.noise import NoiseArtifact, check_method
-from ue_ray.noise.config import Granularity, NoiseConfig, Schedule, paper_parameters
+from ue_ray.noise.config import Granularity, NoiseConfig, Schedule, class_wise_batch_size, paper_parameters
 from ue_ray.protection import labels_for_artifact
 from ue_ray.sampling import natural_side, probe_shapes
 from ue_ray.storage.filesystem import absolute, join, remove_tree
@@ -54,12 +54,12 @@ class ProtectConfig:
     canvas: int | None = None
     """The side of the square on which delta lives, upsampled to the image. Default: image-size."""
     views: tuple[str, ...] = ()
-    """Random transforms of the perturbed image before the surrogate sees it: grayscale, resize."""
+    """Random transforms of the perturbed image before the surrogate sees it: crop, flip, grayscale, resize."""
     artifact: str | None = None
     """Apply this noise artifact (another output's noise/ folder) and craft nothing."""
-    batch_size: int = 128
-    """Images of a global batch, over all workers."""
-    learning_rate: float = 0.025
+    batch_size: int | None = None
+    """Images of a global batch, over all workers. Default: 128; class-wise, a twentieth of the images crafted on."""
+    learning_rate: float = 0.1
     """The surrogate's."""
     pgd_steps: int | None = None
     """T of Algorithm 1."""
@@ -139,6 +139,9 @@ def _noise_config(config: ProtectConfig, source: Source, listing: Listing) -> No
         chosen = getattr(config, name)
         if chosen is not None:
             parameters[name] = parse_epsilon(chosen) if name == "step_size" else chosen
+    batch_size = config.batch_size or 128
+    if config.batch_size is None and config.granularity == "class-wise":
+        batch_size = class_wise_batch_size(round(len(listing) * parameters["data_fraction"]))
     side = config.image_size or natural_side(list(probe_shapes(source, listing.table)))
     return NoiseConfig(
         method=config.method,
@@ -150,7 +153,7 @@ def _noise_config(config: ProtectConfig, source: Source, listing: Listing) -> No
         canvas=config.canvas or side,
         views=config.views,
         surrogate=config.surrogate or ("resnet18" if cluster.gpus() else "resnet9"),
-        batch_size=config.batch_size,
+        batch_size=batch_size,
         learning_rate=config.learning_rate,
         seed=config.seed,
         **parameters,

@@ -21,7 +21,7 @@ class NoiseConfig:
     ``image_size``: the side S at which the surrogate sees images; ``canvas``: the side at which delta lives.
     ``pgd_steps`` T, ``step_size`` alpha ([0, 1] units), ``weight_steps`` M and ``stop_error`` lambda are Algorithm 1's;
     ``data_fraction`` is the share of each class that the noise is crafted on; ``max_rounds`` ends a run that never gets
-    below ``stop_error``.
+    below ``stop_error``. ``learning_rate`` is the surrogate's: 0.1, never decayed, as in the authors' code.
     """
 
     method: str
@@ -40,7 +40,7 @@ class NoiseConfig:
     schedule: Schedule = "online"
     views: tuple[str, ...] = ()
     batch_size: int = 128
-    learning_rate: float = 0.025
+    learning_rate: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -71,6 +71,15 @@ class NoiseConfig:
                 "views": tuple(values["views"]),
             }
         )
+
+
+def class_wise_batch_size(images: int) -> int:
+    """The global batch that cuts ``images`` into about 20, as the authors' cuts theirs (10,000 images by 512).
+
+    A class's delta takes one step of epsilon / 10 a batch: with fewer than 10 batches a pass it cannot cross its budget
+    before the surrogate has learnt the images. In steps of 16, from 16 to 512.
+    """
+    return min(512, max(16, 16 * round(images / (20 * 16))))
 
 
 def paper_parameters(method: str, granularity: str, schedule: str, epsilon: float) -> dict[str, Any]:

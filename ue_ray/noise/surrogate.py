@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import torch
 from torch import Tensor
@@ -52,8 +53,10 @@ class Surrogate:
         config = self.config
         wrong = torch.zeros((), dtype=torch.int64, device=images.device)
 
+        steps = count()
+
         def loss(delta: Tensor) -> Tensor:
-            seen = random_view(config.views, perturbed(images, delta), seed)
+            seen = random_view(config.views, perturbed(images, delta), seed + next(steps))  # each step another view
             with self.compute.autocast():
                 logits = self._forward(seen).float()
             wrong.copy_((logits.argmax(1) != labels).sum())

@@ -33,7 +33,19 @@ def resize(images: Tensor, rng: np.random.Generator) -> Tensor:
     return functional.interpolate(shrunk, (height, width), mode="bilinear", align_corners=False)
 
 
-VIEWS: dict[str, View] = {"grayscale": grayscale, "resize": resize}
+def flip(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mirrored left to right."""
+    return images.flip(-1)
+
+
+def crop(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Shifted by up to 4 pixels a 32 pixels of side, black moving in: what a padded random crop does."""
+    reach = max(1, round(images.shape[-2] / 8))
+    down, right = rng.integers(-reach, reach + 1, 2).tolist()
+    return functional.pad(images, (right, -right, down, -down))
+
+
+VIEWS: dict[str, View] = {"crop": crop, "flip": flip, "grayscale": grayscale, "resize": resize}
 
 
 def check_views(names: Sequence[str]) -> None:

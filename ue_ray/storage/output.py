@@ -79,9 +79,10 @@ class Output:
         if clash := sorted(manifest.keys() & extra.keys()):
             raise ValueError(f"extra repeats the manifest's own keys: {', '.join(clash)}")
         manifest |= extra
-        write_bytes(join(self.uri, MANIFEST), json.dumps(manifest, indent=2).encode())
+        text = json.dumps(manifest, indent=2)
+        write_bytes(join(self.uri, MANIFEST), text.encode())
         write_bytes(join(self.uri, SUCCESS), b"")
-        return manifest
+        return json.loads(text)
 
     def is_committed(self) -> bool:
         filesystem, path = resolve(self.uri)

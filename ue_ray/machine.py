@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import ray
 import torch
 
 import ue_ray
@@ -15,12 +16,10 @@ import ue_ray
 
 def versions() -> dict[str, str]:
     """Of what decides a result."""
-    return {
-        "ue_ray": ue_ray.__version__,
-        "torch": torch.__version__,
-        "ray": ray.__version__,
-        "python": platform.python_version(),
-    }
+    found = {"ue_ray": ue_ray.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    with suppress(PackageNotFoundError):  # the noise itself runs without Ray
+        found["ray"] = version("ray")
+    return found
 
 
 def machine() -> dict[str, Any]:

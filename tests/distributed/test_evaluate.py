@@ -1,0 +1,82 @@
+"""Victims on a real local Ray: the results file, the report, the guards."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ue_ray.distributed.evaluate import EvaluateConfig, evaluate
+from ue_ray.distributed.protect import ProtectConfig, protect
+from ue_ray.errors import UserError
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+
+
+@pytest.fixture(scope="module")
+def tinted(tmp_path_factory):
+    """Reddish and bluish noise images: 40 to train on and 10 to test on, of each."""
+    root = tmp_path_factory.mktemp("tinted")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 40), ("test", 10)):
+        for name, channel in (("blue", 2), ("red", 0)):
+            (root / split / name).mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.integers(0, 200, (16, 16, 3))
+                pixels[..., channel] += 55
+                Image.fromarray(pixels.astype(np.uint8)).save(root / split / name / f"{number}.png")
+    return root
+
+
+def test_victims_are_trained_and_reported(tinted, tmp_path, capsys):
+    protect(ProtectConfig(str(tinted / "train"), str(tmp_path / "protected"), method="random", epsilon="4/255"))
+    results = evaluate(
+        EvaluateConfig(
+            clean=str(tinted / "train"),
+            protected=str(tmp_path / "protected"),
+            test=str(tinted / "test"),
+            output=str(tmp_path / "report"),
+            victims="resnet9",
+            epochs=3,
+            seeds="0,1",
+            batch_size=16,
+        )
+    )
+    assert json.loads((tmp_path / "report" / "results.json").read_text()) == results
+    assert [(run["train_set"], run["seed"]) for run in results["runs"]] == [
+        ("clean", 0), ("clean", 1), ("control", 0), ("control", 1), ("protected", 0), ("protected", 1),
+    ]  # fmt: skip
+    for run in results["runs"]:
+        assert len(run["curve"]) == run["epochs"] == 3
+        assert run["final_test_accuracy"] == run["curve"][-1]["test_accuracy"]
+        assert run["peak_test_accuracy"] == max(epoch["test_accuracy"] for epoch in run["curve"])
+    protected = results["data"]["protected"]
+    assert (protected["aligned"], protected["missing"]) == (80, 0)
+    assert protected["max_abs_delta"] == pytest.approx(4 / 255)
+    assert 1 / 255 < protected["mean_abs_delta"] < 3 / 255
+    assert results["data"]["control"]["epsilon"] == pytest.approx(4 / 255)
+    assert "few_test_images" in {guard["name"] for guard in results["guards"]}
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "blue" in page
+    assert "resnet9" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"victims": "resnet9,vgg12"}, "unknown model 'vgg12'"),
+        ({"seeds": "one"}, "whole numbers"),
+        ({"controls": "gauss"}, "unknown control 'gauss': choose among random"),
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"augmentation": "cutout"}, "crop-flip, crop, none"),
+        ({"protected": "mnist5k"}, "--protected has 10 classes"),
+        ({"test": "nowhere"}, "nowhere: does not exist"),
+    ],
+)
+def test_mistakes_are_one_line_before_anything_starts(tinted, tmp_path, change, said):
+    good = {"clean": str(tinted / "train"), "protected": str(tinted / "train"), "test": str(tinted / "test")}
+    with pytest.raises(UserError) as caught:
+        evaluate(EvaluateConfig(**{**good, "output": str(tmp_path / "report"), **change}))
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "report").exists()

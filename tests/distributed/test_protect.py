@@ -1,0 +1,146 @@
+"""The main job on a real local Ray, from images to a committed output."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from ue_ray.distributed.protect import ProtectConfig, protect
+from ue_ray.errors import UserError
+from ue_ray.images import decode
+from ue_ray.noise import NoiseArtifact
+from ue_ray.storage.output import Output
+from ue_ray.storage.sources import open_source
+
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
+
+QUICK = {"epsilon": "8/255", "weight_steps": 2, "max_rounds": 2, "batch_size": 16, "surrogate": "resnet9"}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A folder of two people: 40 photos of 20x20, three of other sizes, and four files that cannot be protected."""
+    root = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for person in ("ada", "bob"):
+        (root / person).mkdir()
+        for number in range(20):
+            pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / person / f"{number:02}.png")
+    Image.fromarray(rng.integers(0, 256, (50, 31, 3), dtype=np.uint8)).save(root / "ada" / "tall.png")
+    Image.fromarray(rng.integers(0, 256, (31, 50, 3), dtype=np.uint8)).save(root / "bob" / "wide.jpg")
+    Image.fromarray(rng.integers(0, 256, (24, 24), dtype=np.uint8)).save(root / "bob" / "gray", "PNG")
+    (root / "ada" / "notes.txt").write_text("not an image")
+    whole = (root / "ada" / "00.png").read_bytes()
+    (root / "bob" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (root / "bob" / "empty.jpg").write_bytes(b"")
+    (root / "stray.png").write_bytes(whole)
+    return root
+
+
+def rows(output):
+    table = pq.read_table(f"{output}/data").to_pylist()
+    return {row["image"]["path"]: row for row in table}
+
+
+@pytest.fixture(scope="module")
+def protected(photos, tmp_path_factory):
+    output = tmp_path_factory.mktemp("out") / "protected"
+    manifest = protect(ProtectConfig(input=str(photos), output=str(output), data_fraction=1.0, num_workers=2, **QUICK))
+    return output, manifest
+
+
+def test_every_input_ends_as_protected_or_rejected(photos, protected):
+    output, manifest = protected
+    assert (output / "_SUCCESS").exists()
+    assert json.loads((output / "manifest.json").read_text()) == manifest
+    assert (manifest["inputs"], manifest["protected"], manifest["rejected"]) == (47, 43, 4)
+    assert sorted(entry.name for entry in output.iterdir()) == [
+        "_SUCCESS",
+        "data",
+        "manifest.json",
+        "noise",
+        "rejected",
+    ]
+    rejected = {row["key"]: row["reason"] for row in pq.read_table(output / "rejected").to_pylist()}
+    assert set(rejected) == {"ada/notes.txt", "bob/cut.png", "bob/empty.jpg", "stray.png"}
+    assert rejected["stray.png"] == "not inside a class folder"
+    assert len({row["sample_id"] for row in rows(output).values()}) == 43
+
+
+def test_images_keep_their_size_and_stay_within_the_budget(photos, protected):
+    output, manifest = protected
+    largest = 0
+    for key, row in rows(output).items():
+        before, after = decode((photos / key).read_bytes()), decode(row["image"]["bytes"])
+        change = after.astype(np.int16) - before
+        assert after.shape == before.shape
+        assert change.min() < 0 < change.max()
+        largest = max(largest, int(np.abs(change).max()))
+        assert row["label"] == ["ada", "bob"].index(key.split("/")[0])
+    assert largest <= 8
+    assert manifest["max_abs_delta"] == pytest.approx(largest / 255)
+
+
+def test_the_output_is_an_input_again(protected):
+    output, _ = protected
+    listing = open_source(str(output)).list()
+    assert listing.class_names == ["ada", "bob"]
+    assert len(listing) == 43
+
+
+def test_an_artifact_applied_again_gives_the_same_images(photos, protected, tmp_path):
+    output, _ = protected
+    again = protect(ProtectConfig(str(photos), str(tmp_path / "again"), artifact=str(output / "noise")))
+    assert again["protected"] == 43
+    assert rows(tmp_path / "again") == rows(output)
+
+
+def test_one_worker_and_two_craft_the_same_class_wise_delta(protected, photos, tmp_path):
+    """Tolerance: at most 1 % of the elements differ, after 2 rounds. Sums are made in another order, and a gradient
+    that is nearly zero may then change its sign: that element moves by 2 alpha."""
+    output, _ = protected
+    protect(ProtectConfig(str(photos), str(tmp_path / "one"), data_fraction=1.0, num_workers=1, **QUICK))
+    two = NoiseArtifact.load(str(output / "noise"))
+    one = NoiseArtifact.load(str(tmp_path / "one" / "noise"))
+    assert (one.record["workers"], two.record["workers"]) == (1, 2)
+    difference = (one.tensors["deltas"] - two.tensors["deltas"]).abs()
+    assert one.tensors["deltas"].abs().mean() > 1 / 255
+    assert (difference > 1e-6).float().mean() < 0.01
+    assert [entry["error"] for entry in one.record["rounds"]] == [entry["error"] for entry in two.record["rounds"]]
+
+
+def test_sample_wise_noise_from_the_same_seed_is_the_same_twice(tmp_path):
+    digits = str(tmp_path / "digits")
+    source = open_source("mnist5k")
+    listing = source.list()
+    for row in range(0, len(listing), 200):
+        one = listing.table.slice(row, 1)
+        place = tmp_path / "digits" / str(one["label"][0].as_py())
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{row}.png").write_bytes(next(iter(source.read(one))))
+    options = {"granularity": "sample-wise", "pgd_steps": 2, **QUICK}
+    for name in ("a", "b"):
+        protect(ProtectConfig(digits, str(tmp_path / name), **options))
+    assert rows(tmp_path / "a") == rows(tmp_path / "b")
+    assert torch.equal(
+        *(next(iter(NoiseArtifact.load(str(tmp_path / n / "noise")).tensors.values())) for n in ("a", "b"))
+    )
+
+
+def test_a_place_in_use_is_refused_and_left_alone(photos, tmp_path):
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(UserError, match=r"not empty \(holds mine.txt\)"):
+        protect(ProtectConfig(str(photos), str(tmp_path), method="random"))
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine.txt"]
+    assert not Output(str(tmp_path)).is_committed()
+
+
+def test_an_artifact_of_other_classes_is_refused(protected, tmp_path):
+    output, _ = protected
+    with pytest.raises(UserError, match="no noise for class '0'"):
+        protect(ProtectConfig("mnist5k", str(tmp_path / "out"), artifact=str(output / "noise")))
+    assert not (tmp_path / "out").exists()
