@@ -8,9 +8,9 @@ DEMO_OUT            ?= out/demo
 DEMO_EPSILON        ?= 16/255
 DEMO_SURROGATE      ?= resnet9
 DEMO_VICTIMS        ?= resnet9
-DEMO_VICTIM_EPOCHS  ?= 8
-DEMO_PROTECT_FLAGS  ?=
-DEMO_EVALUATE_FLAGS ?=
+DEMO_VICTIM_EPOCHS  ?= 10
+DEMO_PROTECT_FLAGS  ?= --views crop
+DEMO_EVALUATE_FLAGS ?= --augmentation crop
 
 # More flags for pytest: make test-fast PYTEST_FLAGS='-x -k budget'
 PYTEST_FLAGS ?=
@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml
 		|| { echo "ue_ray: torch and torchvision in $(VENV) are of different builds; take both from one index" >&2; exit 1; }
 	@touch $@
 
-demo: install ## Protect 5,000 real digits and show what a victim learns from them
+demo: install ## Protect 4,000 real digits and show what a victim learns from them
 	rm -rf $(DEMO_OUT)
 	$(BIN)/python pipelines/protect_dataset.py --input mnist5k --output $(DEMO_OUT)/protected \
 		--epsilon $(DEMO_EPSILON) --surrogate $(DEMO_SURROGATE) $(DEMO_PROTECT_FLAGS)

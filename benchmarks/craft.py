@@ -36,7 +36,7 @@ from ue_ray.compute import Compute
 from ue_ray.machine import machine, versions
 from ue_ray.models import build
 from ue_ray.noise import NoiseConfig, new_method
-from ue_ray.noise.config import paper_parameters
+from ue_ray.noise.config import default_parameters
 from ue_ray.noise.deltas import LocalDeltas
 from ue_ray.training import WeightSteps
 
@@ -63,8 +63,9 @@ class CraftBenchmark:
 
 def noise_config(options: CraftBenchmark, granularity: str, schedule: str) -> NoiseConfig:
     budget = Budget(8 / 255)
-    parameters = paper_parameters("error-minimizing", granularity, schedule, budget.epsilon)
+    parameters = default_parameters("error-minimizing", granularity, schedule, budget.epsilon)
     parameters |= {"stop_error": 0.0, "max_rounds": options.rounds, "weight_steps": options.weight_steps}
+    parameters |= {"batch_size": options.batch_size, "views": ()}
     return NoiseConfig(
         method="error-minimizing",
         granularity=granularity,  # type: ignore[arg-type]
@@ -74,7 +75,6 @@ def noise_config(options: CraftBenchmark, granularity: str, schedule: str) -> No
         image_size=options.image_size,
         canvas=options.image_size,
         surrogate=options.surrogate,
-        batch_size=options.batch_size,
         **parameters,
     )
 

@@ -15,7 +15,7 @@ from ue_ray.compute import Compute
 from ue_ray.errors import UserError
 from ue_ray.images import resize
 from ue_ray.noise import new_method
-from ue_ray.noise.config import NoiseConfig, paper_parameters
+from ue_ray.noise.config import NoiseConfig, default_parameters
 from ue_ray.protection import Sample, decode_rows
 from ue_ray.report import GalleryItem
 from ue_ray.storage.listing import Source
@@ -68,7 +68,7 @@ def random_control(clean: DataSet, budget: Budget, seed: int = 0) -> DataSet:
         canvas=side,
         surrogate="resnet9",
         seed=seed,
-        **paper_parameters("random", "sample-wise", "online", budget.epsilon),
+        **default_parameters("random", "sample-wise", "online", budget.epsilon),
     )
     method = new_method(config, Compute.detect("cpu"))
     images = np.empty_like(clean.images)

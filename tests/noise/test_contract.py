@@ -13,7 +13,7 @@ from ue_ray.compute import Compute
 from ue_ray.errors import UserError
 from ue_ray.images import decode, encode_png
 from ue_ray.noise import METHODS, NoiseArtifact, NoiseConfig, new_method, restore_method
-from ue_ray.noise.config import paper_parameters
+from ue_ray.noise.config import default_parameters
 from ue_ray.noise.deltas import LocalDeltas
 
 SIDE = 16
@@ -30,8 +30,9 @@ TABLE = [
 
 
 def config_for(method, granularity, schedule, budget, **changes):
-    parameters = paper_parameters(method, granularity, schedule, budget.epsilon) | {
+    parameters = default_parameters(method, granularity, schedule, budget.epsilon) | {
         "pgd_steps": 2, "weight_steps": 2, "max_rounds": 2, "data_fraction": 1.0, "step_size": budget.epsilon / 2,
+        "batch_size": 32, "views": (),
     }  # fmt: skip
     return NoiseConfig(
         method=method,
@@ -41,7 +42,7 @@ def config_for(method, granularity, schedule, budget, **changes):
         class_names=tuple(str(digit) for digit in range(10)),
         image_size=SIDE,
         surrogate="resnet9",
-        **{"canvas": SIDE, "batch_size": 32, **parameters, **changes},
+        **{"canvas": SIDE, **parameters, **changes},
     )
 
 

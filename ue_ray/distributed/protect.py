@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from ue_ray.errors import UserError
 from ue_ray.machine import versions
 from ue_ray.models import check_model
 from ue_ray.noise import NoiseArtifact, check_method
-from ue_ray.noise.config import Granularity, NoiseConfig, Schedule, class_wise_batch_size, paper_parameters
+from ue_ray.noise.config import Granularity, NoiseConfig, Schedule, class_wise_batch_size, default_parameters
 from ue_ray.protection import labels_for_artifact
 from ue_ray.sampling import natural_side, probe_shapes
 from ue_ray.storage.filesystem import absolute, join, remove_tree
@@ -53,12 +54,13 @@ class ProtectConfig:
     """The side at which the surrogate sees images. Default: their own, at most 224."""
     canvas: int | None = None
     """The side of the square on which delta lives, upsampled to the image. Default: image-size."""
-    views: tuple[str, ...] = ()
-    """Random transforms of the perturbed image before the surrogate sees it: crop, flip, grayscale, resize."""
+    views: str | None = None
+    """Random transforms of the perturbed image before the surrogate sees it, by commas: crop, flip, grayscale,
+    resize; or none. Default: none; crop,flip for the online schedule."""
     artifact: str | None = None
     """Apply this noise artifact (another output's noise/ folder) and craft nothing."""
     batch_size: int | None = None
-    """Images of a global batch, over all workers. Default: 128; class-wise, a twentieth of the images crafted on."""
+    """Images of a global batch, over all workers. Default: class-wise a twentieth of those crafted on; online 64."""
     learning_rate: float = 0.1
     """The surrogate's."""
     pgd_steps: int | None = None
@@ -132,16 +134,21 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
     return manifest
 
 
+_parse: dict[str, Callable[[str], Any]] = {
+    "step_size": parse_epsilon,
+    "views": lambda text: () if text == "none" else tuple(name.strip() for name in text.split(",")),
+}
+
+
 def _noise_config(config: ProtectConfig, source: Source, listing: Listing) -> NoiseConfig:
     epsilon = parse_epsilon(config.epsilon)
-    parameters = paper_parameters(config.method, config.granularity, config.schedule, epsilon)
+    parameters = default_parameters(config.method, config.granularity, config.schedule, epsilon)
     for name in parameters:
         chosen = getattr(config, name)
         if chosen is not None:
-            parameters[name] = parse_epsilon(chosen) if name == "step_size" else chosen
-    batch_size = config.batch_size or 128
+            parameters[name] = _parse[name](chosen) if name in _parse else chosen
     if config.batch_size is None and config.granularity == "class-wise":
-        batch_size = class_wise_batch_size(round(len(listing) * parameters["data_fraction"]))
+        parameters["batch_size"] = class_wise_batch_size(round(len(listing) * parameters["data_fraction"]))
     side = config.image_size or natural_side(list(probe_shapes(source, listing.table)))
     return NoiseConfig(
         method=config.method,
@@ -151,9 +158,7 @@ def _noise_config(config: ProtectConfig, source: Source, listing: Listing) -> No
         class_names=tuple(listing.class_names),
         image_size=side,
         canvas=config.canvas or side,
-        views=config.views,
         surrogate=config.surrogate or ("resnet18" if cluster.gpus() else "resnet9"),
-        batch_size=batch_size,
         learning_rate=config.learning_rate,
         seed=config.seed,
         **parameters,
