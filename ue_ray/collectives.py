@@ -69,12 +69,11 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(features)
         count = features.new_tensor([features.numel() / features.shape[1]])
-        local = torch.cat([features.sum((0, 2, 3)), features.square().sum((0, 2, 3)), count])
-        total = torch.distributed.nn.functional.all_reduce(local)
-        channels = features.shape[1]
+        total = torch.distributed.nn.functional.all_reduce(torch.cat([features.sum((0, 2, 3)), count]))
         n = total[-1].detach()
-        mean = total[:channels] / n
-        variance = (total[channels:-1] / n - mean.square()).clamp_min(0)
+        mean = total[:-1] / n
+        centred = features - mean.view(1, -1, 1, 1)  # a second sum: E[x^2] - E[x]^2 would lose small variances
+        variance = torch.distributed.nn.functional.all_reduce(centred.square().sum((0, 2, 3))) / n
         if self.track_running_stats:
             with torch.no_grad():
                 momentum = self.momentum if self.momentum is not None else 0.1
@@ -82,5 +81,4 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
                 self.running_var.lerp_(variance * (n / (n - 1)), momentum)  # type: ignore[union-attr]
                 self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        return features * scale.view(1, -1, 1, 1) + shift.view(1, -1, 1, 1)
+        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)

@@ -17,7 +17,14 @@ from ue_ray.storage.sources import open_source
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
-QUICK = {"epsilon": "8/255", "weight_steps": 2, "max_rounds": 2, "batch_size": 16, "surrogate": "resnet9"}
+QUICK = {
+    "epsilon": "8/255",
+    "weight_steps": 2,
+    "max_rounds": 2,
+    "batch_size": 16,
+    "surrogate": "resnet9",
+    "learning_rate": 0.01,
+}
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +108,14 @@ def test_an_artifact_applied_again_gives_the_same_images(photos, protected, tmp_
 
 def test_one_worker_and_two_craft_the_same_class_wise_delta(protected, photos, tmp_path):
     """Tolerance: at most 1 % of the elements differ, after 2 rounds. Sums are made in another order, and a gradient
-    that is nearly zero may then change its sign: that element moves by 2 alpha."""
+    that is nearly zero may then change its sign: that element moves by up to 2 alpha a step."""
     output, _ = protected
     protect(ProtectConfig(str(photos), str(tmp_path / "one"), data_fraction=1.0, num_workers=1, **QUICK))
     two = NoiseArtifact.load(str(output / "noise"))
     one = NoiseArtifact.load(str(tmp_path / "one" / "noise"))
     assert (one.record["workers"], two.record["workers"]) == (1, 2)
     difference = (one.tensors["deltas"] - two.tensors["deltas"]).abs()
-    assert one.tensors["deltas"].abs().mean() > 1 / 255
+    assert one.tensors["deltas"].abs().mean() > 0.5 / 255
     assert (difference > 1e-6).float().mean() < 0.01
     assert [entry["error"] for entry in one.record["rounds"]] == [entry["error"] for entry in two.record["rounds"]]
 
@@ -126,9 +133,9 @@ def test_sample_wise_noise_from_the_same_seed_is_the_same_twice(tmp_path):
     for name in ("a", "b"):
         protect(ProtectConfig(digits, str(tmp_path / name), **options))
     assert rows(tmp_path / "a") == rows(tmp_path / "b")
-    assert torch.equal(
-        *(next(iter(NoiseArtifact.load(str(tmp_path / n / "noise")).tensors.values())) for n in ("a", "b"))
-    )
+    first, second = (NoiseArtifact.load(str(tmp_path / name / "noise")).tensors for name in ("a", "b"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_a_place_in_use_is_refused_and_left_alone(photos, tmp_path):

@@ -14,6 +14,8 @@ from ue_ray.budget import Budget
 from ue_ray.collectives import rank
 from ue_ray.noise.deltas import mean_delta
 
+Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # classes' rows, sums of stepped deltas, numbers of samples
+
 
 class DeltaShard:
     """Some classes' deltas. Version n + 1 appears when each of ``workers`` has pushed its part of global batch n.
@@ -26,7 +28,7 @@ class DeltaShard:
         self.workers = workers
         self.deltas = torch.zeros(classes, 3, side, side)
         self.version = 0
-        self.parts: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self.parts: dict[int, dict[int, Part]] = {}  # version -> worker -> part: a fast worker may be ahead
         self.changed = asyncio.Condition()
 
     async def pull(self, rows: np.ndarray, version: int) -> np.ndarray:
@@ -36,15 +38,16 @@ class DeltaShard:
 
     async def push(self, version: int, worker: int, rows: np.ndarray, sums: np.ndarray, counts: np.ndarray) -> None:
         async with self.changed:
-            if version != self.version:
+            if version < self.version:
                 return
-            self.parts[worker] = (rows, sums, counts)
-            if len(self.parts) == self.workers:
-                self._reduce()
-                self.changed.notify_all()
+            self.parts.setdefault(version, {})[worker] = (rows, sums, counts)
+            while len(self.parts.get(self.version, {})) == self.workers:
+                self._reduce(self.parts.pop(self.version))
+                self.version += 1
+            self.changed.notify_all()
 
-    def _reduce(self) -> None:
-        parts = [self.parts[worker] for worker in sorted(self.parts)]  # in rank order: the same bits in every run
+    def _reduce(self, by_worker: dict[int, Part]) -> None:
+        parts = [by_worker[worker] for worker in sorted(by_worker)]  # in rank order: the same bits in every run
         touched = np.unique(np.concatenate([rows for rows, _, _ in parts]))
         sums = torch.zeros(len(touched), *self.deltas.shape[1:])
         counts = torch.zeros(len(touched))
@@ -53,8 +56,6 @@ class DeltaShard:
             sums.index_add_(0, at, torch.from_numpy(part_sums.copy()))
             counts.index_add_(0, at, torch.from_numpy(part_counts.copy()))
         self.deltas[touched] = mean_delta(self.budget, self.deltas[touched], sums, counts)
-        self.version += 1
-        self.parts = {}
 
 
 class SharedDeltas:

@@ -71,6 +71,7 @@ class ErrorMinimizing(NoiseMethod):
                 seed = step_seed(self.config.seed, number, step)
                 start = torch.zeros(len(batch.labels), 3, side, side, device=self.compute.device)
                 delta, _ = surrogate.minimise(batch.images, start, batch.labels, seed)
+                surrogate.decay((number - 1 + step / window.num_batches) / self.config.max_rounds)
                 wrong += surrogate.weight_step(batch.images, delta, batch.labels, batch.global_count, seed)
             error = int(sum_over_workers(wrong)) / len(window)
             rounds.add(error, len(window))

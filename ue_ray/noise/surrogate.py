@@ -16,7 +16,7 @@ from ue_ray.noise.canvas import spread
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.views import random_view
 from ue_ray.pgd import pgd
-from ue_ray.training import WeightSteps
+from ue_ray.training import WeightSteps, cosine_learning_rate
 
 
 class Surrogate:
@@ -36,6 +36,12 @@ class Surrogate:
             self._training = WeightSteps(self.network, self.compute, self.config.learning_rate)
         seen = random_view(self.config.views, perturbed(images, delta), seed)
         return self._training.step(seen, labels, global_count)[1]
+
+    def decay(self, progress: float) -> None:
+        """The learning rate on a cosine from its initial value to zero, as ``progress`` goes from 0 to 1."""
+        if self._training is not None:
+            rate = cosine_learning_rate(self.config.learning_rate, progress, 1)
+            self._training.optimizer.param_groups[0]["lr"] = rate
 
     def minimise(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Algorithm 1's ``Perturbation``: T steps of PGD from ``delta`` towards a smaller loss.
