@@ -183,7 +183,8 @@ CASES = {
             (
                 "early_stopping",
                 "note",
-                "resnet18: early stopping would give the taker 38.0 % (peak, epoch 2) in place of 10.4 % (final)",
+                "resnet18: early stopping would give the taker 38.0 % (peak, epoch 2) in place of 10.4 % (final): "
+                "until it has learnt the noise, a victim learns from the images",
             )
         ],
     ),

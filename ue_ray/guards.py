@@ -118,7 +118,8 @@ def _peak(row: SummaryRow) -> Iterator[Guard]:
         yield _note(
             "early_stopping",
             f"{row.label}: early stopping would give the taker {percent(protected.peak.mean)} % (peak, epoch "
-            f"{protected.peak_epochs}) in place of {percent(protected.final.mean)} % (final)",
+            f"{protected.peak_epochs}) in place of {percent(protected.final.mean)} % (final): until it has learnt the "
+            "noise, a victim learns from the images",
         )
 
 

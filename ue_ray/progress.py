@@ -18,19 +18,26 @@ class Progress:
         self.moves = self.stream.isatty()
         self.started = time.monotonic()
         self._last_plain = self.started
+        self._last_text = ""
         self._width = 0
 
-    def show(self, text: str, fraction: float | None = None) -> None:
-        """``fraction`` of the stage's work that is done, in [0, 1], gives the time left."""
+    def show(self, text: str, fraction: float | None = None, at_most: float | None = None) -> None:
+        """What has been reached. The time left follows from the ``fraction`` of the stage's work that is done, in
+        [0, 1], or is known to be ``at_most`` so many seconds."""
         elapsed = time.monotonic() - self.started
-        left = f", {_clock(elapsed / fraction - elapsed)} left" if fraction else ""
+        left = ""
+        if at_most is not None:
+            left = f", at most {_clock(at_most)} left"
+        elif fraction:
+            left = f", {_clock(elapsed / fraction - elapsed)} left"
         line = f"{self.stage}: {text}, {_clock(elapsed)}{left}"
         if self.moves:
             self.stream.write("\r" + line.ljust(self._width))
             self._width = len(line)
             self.stream.flush()
-        elif time.monotonic() - self._last_plain >= PLAIN_INTERVAL:
+        elif text != self._last_text and time.monotonic() - self._last_plain >= PLAIN_INTERVAL:
             self._last_plain = time.monotonic()
+            self._last_text = text
             print(line, file=self.stream, flush=True)
 
     def done(self, text: str) -> None:

@@ -75,11 +75,15 @@ def craft(source: Source, listing: Listing, config: NoiseConfig, workers: Worker
     progress = Progress("craft")
     with (
         causes(),
-        _watching(board, lambda entry: progress.show(_round_text(entry, config), entry.round / config.max_rounds)),
+        _watching(board, lambda entry: progress.show(_round_text(entry, config), at_most=_seconds_left(entry, config))),
     ):
         trainer.fit()
     last = ray.get(board.last.remote())
     progress.done(_round_text(last, config) if last else "nothing to optimise")
+
+
+def _seconds_left(entry: Round, config: NoiseConfig) -> float:
+    return entry.seconds / entry.round * (config.max_rounds - entry.round)
 
 
 def _round_text(entry: Round, config: NoiseConfig) -> str:
