@@ -7,10 +7,11 @@ from ue_ray.errors import UserError
 
 def test_epsilon_is_a_fraction_or_a_decimal():
     assert parse_epsilon("8/255") == 8 / 255
+    assert parse_epsilon("0.8/255") == 0.8 / 255
     assert parse_epsilon("0.05") == 0.05
 
 
-@pytest.mark.parametrize("text", ["eight", "8/0", "-8/255", "0", ""])
+@pytest.mark.parametrize("text", ["eight", "8/0", "-8/255", "0", "", "nan", "inf", "8/255/2"])
 def test_other_epsilons_are_refused_in_one_line(text):
     with pytest.raises(UserError) as caught:
         parse_epsilon(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal
 
 import torch
@@ -17,13 +16,14 @@ LEVELS = 255  # an 8-bit channel has the values 0/255 ... 255/255
 
 
 def parse_epsilon(text: str) -> float:
-    """``"8/255"`` or ``"0.03"`` -> a float in [0, 1] units. Raises UserError for anything else."""
+    """``"8/255"``, ``"0.8/255"`` or ``"0.03"`` -> a float in [0, 1] units. Raises UserError for anything else."""
+    numerator, slash, denominator = text.partition("/")
     try:
-        value = float(Fraction(text.replace(" ", "")))
+        value = float(numerator) / (float(denominator) if slash else 1)
     except (ValueError, ZeroDivisionError):
         raise UserError(f"epsilon {text!r} is not a number: write a fraction such as 8/255, or a decimal") from None
-    if value <= 0:
-        raise UserError(f"epsilon {text!r} is not positive: write a fraction such as 8/255")
+    if not 0 < value < math.inf:
+        raise UserError(f"epsilon {text!r} is not a positive number: write a fraction such as 8/255")
     return value
 
 

@@ -8,21 +8,23 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from ue_ray.errors import UserError
-from ue_ray.storage.output import CommitError
+from ue_ray.errors import RunError, UserError
 
 Config = TypeVar("Config")
 
 
 def run(config_type: type[Config], job: Callable[[Config], Any], description: str | None) -> NoReturn:
-    """Parse the command line, run ``job`` and exit: 0, or one line on standard error and 2 (1 for a failed commit)."""
+    """Parse the command line, run ``job`` and exit: 0; or, after one line, 2 (UserError) or 1 (RunError)."""
     config = tyro.cli(config_type, description=description)
     try:
         job(config)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except CommitError as error:
+    except RunError as error:
         print(f"error: nothing was committed: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted: nothing was committed", file=sys.stderr)
+        sys.exit(130)
     sys.exit(0)

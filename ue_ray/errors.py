@@ -1,4 +1,4 @@
-"""The one exception a user is meant to see."""
+"""The two exceptions a user is meant to see, each as one line."""
 
 
 class UserError(Exception):
@@ -6,4 +6,11 @@ class UserError(Exception):
 
     ``str(error)`` is one line: what is wrong, where, and what would be right (choices listed). The pipelines print that
     line and exit with status 2; no traceback is shown.
+    """
+
+
+class RunError(Exception):
+    """The run could not be finished, through no mistake in what was asked for; nothing was committed.
+
+    ``str(error)`` is one line. The pipelines print it and exit with status 1.
     """

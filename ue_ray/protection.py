@@ -11,7 +11,7 @@ import torch
 
 from ue_ray.batches import Batch
 from ue_ray.compute import Compute
-from ue_ray.errors import UserError
+from ue_ray.errors import RunError, UserError
 from ue_ray.images import ImageError, decode, encode_png, resize
 from ue_ray.noise import NoiseArtifact, restore_method
 from ue_ray.storage.listing import NO_LABEL, ReadFailure, Source
@@ -74,7 +74,7 @@ class ShardResult:
     largest_change: float
 
 
-class BudgetBroken(Exception):
+class BudgetBroken(RunError):
     """An encoded output differs from its original by more than epsilon: a bug, and nothing is committed."""
 
 

@@ -11,7 +11,7 @@ import ray
 import ray.data
 from ray.exceptions import RayTaskError
 
-from ue_ray.errors import UserError
+from ue_ray.errors import RunError, UserError
 
 
 def connect() -> None:
@@ -48,26 +48,26 @@ def gpus() -> float:
 
 @contextmanager
 def causes() -> Iterator[None]:
-    """A UserError raised in a worker is raised here as itself, without the frameworks' wrappings."""
+    """A UserError or RunError raised in a worker is raised here as itself, without the frameworks' wrappings."""
     try:
         yield
     except Exception as error:
-        user_error = _find_user_error(error)
-        if user_error is not None:
-            raise user_error from None
+        found = _find(error)
+        if found is not None:
+            raise found from None
         raise
 
 
-def _find_user_error(error: BaseException, depth: int = 0) -> UserError | None:
-    if isinstance(error, UserError):
-        return UserError(str(error.args[0] if error.args else error))
-    inner: list[BaseException | None] = [error.__cause__, error.__context__]
-    if isinstance(error, RayTaskError):
-        inner.append(error.cause)
-    inner.extend(getattr(error, "worker_failures", {}).values())
+def _find(error: BaseException, depth: int = 0) -> UserError | RunError | None:
+    if isinstance(error, RayTaskError):  # it may also *be* a UserError by inheritance, with a traceback for its text
+        inner: list[BaseException | None] = [error.cause]
+    elif isinstance(error, UserError | RunError):
+        return error
+    else:
+        inner = [*getattr(error, "worker_failures", {}).values(), error.__cause__, error.__context__]
     for candidate in inner:
-        if candidate is not None and candidate is not error and depth < 8:
-            found = _find_user_error(candidate, depth + 1)
+        if candidate is not None and depth < 8:
+            found = _find(candidate, depth + 1)
             if found is not None:
                 return found
     return None

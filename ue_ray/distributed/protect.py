@@ -89,9 +89,11 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
         check_model(config.surrogate)
     if config.num_workers < 1:
         raise UserError(f"num-workers is {config.num_workers}: it must be at least 1")
-    parse_epsilon(config.epsilon)
+    Budget(parse_epsilon(config.epsilon), config.norm)
     source = open_source(config.input)
     output = Output(absolute(config.output))
+    if f"{output.uri}/".startswith(f"{absolute(config.input).rstrip('/')}/"):
+        raise UserError(f"{config.output}: lies in the input, which would then hold it: choose a place outside")
     listing = source.list()
     noise_uri = join(output.uri, "noise")
     given = NoiseArtifact.load(absolute(config.artifact)) if config.artifact else None
@@ -121,6 +123,7 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
         {
             "config": asdict(config),
             "noise": noise_config.to_json() | {"class_names": len(noise_config.class_names)},
+            "crafting": {key: card.record.get(key) for key in ("stopped_by", "error", "seconds")},
             "listing_fingerprint": listing.fingerprint(),
             "class_names": listing.class_names,
             "max_abs_delta": max((result.largest_change for result in results), default=0.0),

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from pyarrow import ArrowException, fs
 
-from ue_ray.errors import UserError
+from ue_ray.errors import RunError, UserError
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _BUCKETS = ("s3", "gs", "gcs")
 _SECRET_PARAMETER = re.compile(r"key|secret|token|password|@", re.IGNORECASE)
 
 
-class OutOfReach(Exception):
+class OutOfReach(RunError):
     """An input as a whole cannot be read any more: gone, no network, no permission. ``str(error)`` is one line."""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyarrow import fs
 
-from ue_ray.errors import UserError
+from ue_ray.errors import RunError, UserError
 from ue_ray.storage.filesystem import join, read_bytes, resolve, write_bytes
 from ue_ray.storage.shards import ShardRecord
 
@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 SUCCESS = "_SUCCESS"
 
 
-class CommitError(Exception):
+class CommitError(RunError):
     """What was written does not add up to what was listed; the output stays uncommitted. ``str(error)`` is one line."""
 
 

@@ -1,0 +1,103 @@
+"""What a user gets wrong: one line on standard error, status 2, nothing left behind. No Ray is started."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from ue_ray.command import run
+from ue_ray.distributed.protect import ProtectConfig, protect
+from ue_ray.errors import RunError
+
+pytestmark = pytest.mark.ray  # not started, but imported
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("mistakes")
+    image = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    for name in ("good/a", "good/b", "single/a", "used"):
+        (root / name).mkdir(parents=True)
+    for name in ("good/a/1.png", "good/b/1.png", "single/a/1.png"):
+        image.save(root / name)
+    (root / "used" / "kept.txt").write_text("kept")
+    features = '{"info": {"features": {"label": {"names": ["x", "y"], "_type": "ClassLabel"}}}}'
+    table = pa.table({"image": [b"1", b"2", b"3"], "label": [0, 1, 7]}).replace_schema_metadata(
+        {"huggingface": features}
+    )
+    pq.write_table(table, root / "range.parquet")
+    (root / "broken.parquet").write_bytes(b"PAR1 is not enough")
+    return root
+
+
+MISTAKES = [
+    (
+        ["--method", "error-minimising"],
+        "unknown method 'error-minimising': choose one of error-minimizing, error-maximizing",
+    ),
+    (["--surrogate", "resnet19"], "unknown model 'resnet19': choose one of resnet9, resnet18"),
+    (["--epsilon", "8"], "did you mean 8/255?"),
+    (["--epsilon", "0.5/255"], "below one 8-bit level"),
+    (["--views", "crop,blur"], "unknown view 'blur': choose among crop, flip, grayscale, resize"),
+    (["--num-workers", "0"], "num-workers is 0"),
+    (["--data-fraction", "2"], "data-fraction is 2"),
+    (["--input", "nowhere"], "nowhere: does not exist"),
+    (["--input", "{place}/single"], "class"),
+    (["--input", "{place}/range.parquet"], "range.parquet"),
+    (["--input", "{place}/broken.parquet"], "broken.parquet"),
+    (["--output", "{place}/used"], "not empty (holds kept.txt)"),
+    (["--output", "{place}/good/out"], "lies in the input"),
+    (["--artifact", "{place}/good"], "no noise artifact at"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), MISTAKES, ids=lambda value: value[-1][-20:] if isinstance(value, list) else ""
+)
+def test_a_mistake_is_one_line(place, monkeypatch, capsys, arguments, said):
+    monkeypatch.setattr("ue_ray.distributed.cluster.connect", lambda: None)
+    monkeypatch.setattr("ue_ray.distributed.cluster.gpus", lambda: 0.0)
+    monkeypatch.setattr("ue_ray.distributed.protect.craft", lambda *args: pytest.fail("crafting was started"))
+    command = ["--input", str(place / "good"), "--output", str(place / "new")]
+    command += [argument.format(place=place) for argument in arguments]
+    monkeypatch.setattr(sys, "argv", ["protect_dataset.py", *command])
+    with pytest.raises(SystemExit) as ended:
+        run(ProtectConfig, protect, description=None)
+    assert ended.value.code == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1
+    assert said in error[0]
+    assert not (place / "new").exists()
+    assert (place / "used" / "kept.txt").read_text() == "kept"
+
+
+def test_a_run_that_cannot_finish_exits_with_1(monkeypatch, capsys):
+    def fails(config):
+        raise RunError("47 inputs, but 46 came out")
+
+    monkeypatch.setattr(sys, "argv", ["protect_dataset.py", "--input", "a", "--output", "b"])
+    with pytest.raises(SystemExit) as ended:
+        run(ProtectConfig, fails, description=None)
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: nothing was committed: 47 inputs, but 46 came out\n"
+
+
+@pytest.mark.parametrize("script", ["protect_dataset.py", "evaluate_victims.py"])
+def test_the_scripts_themselves_show_no_traceback(script, tmp_path):
+    command = [sys.executable, str(PIPELINES / script), "--output", str(tmp_path / "out")]
+    command += ["--input", "nowhere"] if script.startswith("protect") else [
+        "--clean", "nowhere", "--protected", "nowhere", "--test", "nowhere",
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert "nowhere: does not exist" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
