@@ -13,7 +13,9 @@ from ue_ray.collectives import gather_objects
 from ue_ray.compute import Compute
 from ue_ray.errors import UserError
 
-WINDOW_BYTES = 1 << 30  # decoded images a worker keeps: data that fits is decoded once
+WINDOW_BYTES = (
+    400 << 20
+)  # decoded images a worker keeps (data that fits is decoded once); filling takes up to 5 times it
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Windows:
     """Windows for ever: the same one again where all data fits, fresh streams of the data where it does not.
 
     ``blocks()`` starts one pass over this worker's share of the data. Every worker steps through its windows together.
+    Data that does not fit is seen a window at a time; which rows share one then depends on the stream and on the number
+    of workers, and a round of crafting is a window, not a pass.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class Windows:
                 blocks, ended = self._fill(stream)
                 ended = all(gather_objects(ended))
                 window = Window(blocks, self.batch_size, self.compute, whole=first and ended)
+                del blocks
                 if len(window) == 0:
                     if first:
                         raise UserError(

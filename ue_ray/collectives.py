@@ -68,6 +68,10 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
     def forward(self, features: Tensor) -> Tensor:
         if not self.training:
             return super().forward(features)
+        with torch.autocast("cpu", enabled=False):  # bfloat16 would round the counts
+            return self._normalised(features.float()).to(features.dtype)
+
+    def _normalised(self, features: Tensor) -> Tensor:
         count = features.new_tensor([features.numel() / features.shape[1]])
         total = torch.distributed.nn.functional.all_reduce(torch.cat([features.sum((0, 2, 3)), count]))
         n = total[-1].detach()

@@ -44,7 +44,7 @@ class Compute:
 
     def forward(self, model: nn.Module) -> nn.Module:
         """What to call for a forward pass: the model itself, or its compiled twin sharing the same weights."""
-        return torch.compile(model, dynamic=False) if self.compile else model  # type: ignore[return-value]
+        return torch.compile(model) if self.compile else model  # type: ignore[return-value]
 
     def images(self, images: Tensor) -> Tensor:
         """uint8 [N,3,H,W] -> float32 in [0, 1] on the device: bytes on the wire, floats where they are used."""

@@ -44,20 +44,29 @@ class DataSet:
 def load_data_set(source: Source, side: int) -> DataSet:
     """Decode all of ``source`` at ``side`` x ``side``. Raises UserError when no image of it can be decoded."""
     listing = source.list()
-    samples = [entry for entry in decode_rows(source, listing.table) if isinstance(entry, Sample)]
-    if not samples:
+    images, labels, sample_ids = [], [], []
+    for entry in decode_rows(source, listing.table):
+        if isinstance(entry, Sample):
+            images.append(resize(entry.image, side))
+            labels.append(entry.label)
+            sample_ids.append(entry.sample_id)
+    if not images:
         raise UserError(f"{source.uri}: none of its {len(listing)} images can be decoded")
     return DataSet(
-        images=np.stack([resize(sample.image, side) for sample in samples]),
-        labels=np.array([sample.label for sample in samples], np.int64),
-        sample_ids=[sample.sample_id for sample in samples],
+        images=np.stack(images),
+        labels=np.array(labels, np.int64),
+        sample_ids=sample_ids,
         class_names=listing.class_names,
-        rejected=len(listing) - len(samples),
+        rejected=len(listing) - len(images),
     )
 
 
 def random_control(clean: DataSet, budget: Budget, seed: int = 0) -> DataSet:
-    """``clean`` with sample-wise uniform noise of the same budget: what any noise of that size does to a victim."""
+    """``clean`` with sample-wise uniform noise of the same budget: what any noise of that size does to a victim.
+
+    Drawn at the victims' size: where photos are shrunk for them, the control is a little stronger than noise
+    on the photos would be.
+    """
     side = clean.images.shape[1]
     config = NoiseConfig(
         method="random",

@@ -17,7 +17,8 @@ from ue_ray.noise import NoiseArtifact, restore_method
 from ue_ray.storage.listing import NO_LABEL, ReadFailure, Source
 from ue_ray.storage.shards import ShardRecord, ShardWriter
 
-GRAIN = 64  # images in memory at a time, whatever a shard's size
+GRAIN = 64  # rows read at a time, whatever a shard's size
+GRAIN_PIXELS = 8_000_000  # decoded pixels held at a time (or one image, if it alone has more)
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def labels_for_artifact(class_names: Sequence[str], artifact: NoiseArtifact) -> 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What a shard became, and the largest change measured on its decoded outputs, in [0, 1] units."""
+    """What a shard became, and the largest change of a pixel measured on its decoded outputs, in [0, 1] units."""
 
     record: ShardRecord
     largest_change: float
@@ -97,17 +98,26 @@ class ShardProtector:
         largest = 0.0
         with ShardWriter(self.output, index, self.class_names) as writer:
             for start in range(0, rows.num_rows, GRAIN):
-                samples = []
+                samples: list[Sample] = []
                 for entry in decode_rows(self.source, rows.slice(start, GRAIN)):
                     if isinstance(entry, Rejected):
                         writer.add_rejected(entry.sample_id, entry.key, entry.reason)
-                    else:
-                        samples.append(entry)
-                for sample, image in zip(samples, self._protected(samples), strict=True):
-                    encoded = encode_png(image)
-                    largest = max(largest, self._change(sample, decode(encoded)))
-                    writer.add_protected(sample.sample_id, encoded, sample.key, sample.label)
+                        continue
+                    samples.append(entry)
+                    if sum(sample.image.size for sample in samples) >= 3 * GRAIN_PIXELS:
+                        largest = max(largest, self._write(samples, writer))
+                        samples = []
+                largest = max(largest, self._write(samples, writer))
         return ShardResult(writer.close(), largest)
+
+    def _write(self, samples: list[Sample], writer: ShardWriter) -> float:
+        """Perturb and write ``samples``; returns the largest change measured on what was written."""
+        largest = 0.0
+        for sample, image in zip(samples, self._protected(samples), strict=True):
+            encoded = encode_png(image)
+            largest = max(largest, self._change(sample, decode(encoded)))
+            writer.add_protected(sample.sample_id, encoded, sample.key, sample.label)
+        return largest
 
     def _protected(self, samples: list[Sample]) -> list[np.ndarray]:
         if not samples:
@@ -127,4 +137,4 @@ class ShardProtector:
         size = float(self.config.budget.size(change))
         if not self.config.budget.holds(size):
             raise BudgetBroken(f"{sample.key}: changed by {size * 255:.2f}/255, the budget is {self.config.budget}")
-        return size
+        return int(change.abs().max()) / 255

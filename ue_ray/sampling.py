@@ -48,7 +48,7 @@ def decode_block(source: Source, table: pa.Table, rows: np.ndarray, side: int) -
 
 
 def natural_side(shapes: Sequence[tuple[int, int]]) -> int:
-    """The side at which a surrogate sees images of these (height, width): their own where they agree, at most 224."""
+    """The side at which a surrogate sees images of these (height, width): the largest among them, at most 224."""
     return min(LARGEST_PROBED, max((max(shape) for shape in shapes), default=LARGEST_PROBED))
 
 

@@ -55,6 +55,14 @@ MISTAKES = [
     (["--output", "{place}/used"], "not empty (holds kept.txt)"),
     (["--output", "{place}/good/out"], "lies in the input"),
     (["--artifact", "{place}/good"], "no noise artifact at"),
+    (["--artifact", "{place}/good", "--epsilon", "4/255"], "--epsilon does not go with --artifact"),
+    (["--seed", "-1"], "seed is -1"),
+    (["--learning-rate", "-1"], "learning-rate is -1"),
+    (["--image-size", "0"], "image-size is 0"),
+    (
+        ["--granularity", "sample-wise", "--schedule", "alternating", "--data-fraction", "0.5"],
+        "needs --data-fraction 1",
+    ),
 ]
 
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import ray
 import ray.data
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
+from ray.train import TrainingFailedError
 
 from ue_ray.errors import RunError, UserError
 
@@ -20,7 +21,8 @@ def connect() -> None:
     A bare ``ray.init()`` would join whatever cluster happens to run on this machine. Does nothing where the caller has
     already called ``ray.init``.
     """
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+    if "RAY_ADDRESS" not in os.environ:  # each actor pool would print a C++ remark about restarts on our console
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     if not ray.is_initialized():
         try:
             ray.init(
@@ -41,6 +43,11 @@ def cpus() -> float:
     return float(ray.cluster_resources().get("CPU", 1))
 
 
+def largest_node_cpus() -> float:
+    """CPUs of the largest node: one worker cannot have more."""
+    return max(float(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+
+
 def gpus() -> float:
     """GPUs of the cluster."""
     return float(ray.cluster_resources().get("GPU", 0))
@@ -55,6 +62,9 @@ def causes() -> Iterator[None]:
         found = _find(error)
         if found is not None:
             raise found from None
+        if isinstance(error, RayError | TrainingFailedError):
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            raise RunError(f"{type(error).__name__}: {lines[-1].strip() if lines else 'no details'}") from error
         raise
 
 

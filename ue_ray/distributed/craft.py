@@ -17,7 +17,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from ue_ray.batches import Block, Windows
 from ue_ray.compute import Compute
-from ue_ray.distributed.cluster import causes, cpus
+from ue_ray.distributed.cluster import causes, cpus, largest_node_cpus
 from ue_ray.distributed.delta_actors import SharedDeltas
 from ue_ray.noise import new_method
 from ue_ray.noise.base import Round
@@ -38,9 +38,12 @@ class Workers:
     compile: bool = False
 
     def cpus_each(self) -> float:
-        """All CPUs but one, which the stream's decoding keeps; a part of one where there are not enough."""
+        """A GPU worker needs one to feed it. A CPU worker takes what a node has but one, which the stream's decoding
+        keeps; a part of one where there are not enough."""
         spare = max(cpus() - 1, 0.5)
-        return float(int(spare / self.count)) or spare / self.count
+        if self.use_gpu:
+            return min(1.0, spare / self.count)
+        return min(float(int(spare / self.count)) or spare / self.count, max(largest_node_cpus() - 1, 0.5))
 
 
 def craft(source: Source, listing: Listing, config: NoiseConfig, workers: Workers, artifact: str, work: str) -> None:
@@ -50,9 +53,8 @@ def craft(source: Source, listing: Listing, config: NoiseConfig, workers: Worker
     """
     rows = stratified_rows(listing.labels(), config.data_fraction, config.seed)
     stream = _block_stream(source, listing.table, rows, config, workers)
-    deltas = SharedDeltas.create(
-        len(config.class_names), config.canvas, config.budget, workers.count, shards=workers.count
-    )
+    classes = len(config.class_names) if config.granularity == "class-wise" else 0
+    deltas = SharedDeltas.create(classes, config.canvas, config.budget, workers.count, shards=workers.count)
     board: Any = ray.remote(_Board).options(num_cpus=0).remote()
     trainer = TorchTrainer(
         _craft_on_worker,
@@ -89,7 +91,7 @@ def _seconds_left(entry: Round, config: NoiseConfig) -> float:
 def _round_text(entry: Round, config: NoiseConfig) -> str:
     return (
         f"round {entry.round} of at most {config.max_rounds}, error {100 * entry.error:.1f} % "
-        f"(stops below {100 * config.stop_error:g} %), {entry.images_per_second:.0f} images/s"
+        f"(goal {entry.goal}), {entry.images_per_second:.0f} images/s"
     )
 
 
@@ -151,7 +153,7 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
 
 def _threads(context: Any) -> int:
     """This worker's share of the machine's cores: decoding needs a core only until the window is full."""
-    return max(1, (os.cpu_count() or 1) // context.get_local_world_size())
+    return max(1, len(os.sched_getaffinity(0)) // context.get_local_world_size())
 
 
 def _described(compute: Compute) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 import time
@@ -29,7 +30,7 @@ from ue_ray.evaluation import (
 )
 from ue_ray.guards import find_guards
 from ue_ray.machine import machine, versions
-from ue_ray.models import check_model
+from ue_ray.models import SMALL_IMAGE, SMALLEST_IMAGE, check_model
 from ue_ray.progress import Progress
 from ue_ray.report import console_table, headline, html_page
 from ue_ray.sampling import natural_side, probe_shapes
@@ -80,7 +81,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     budget, protection = _protection(config)
     cluster.connect()
     Output(absolute(config.output)).prepare()
-    side = config.image_size or natural_side(list(probe_shapes(sources["clean"], listings["clean"].table)))
+    side = config.image_size
+    if side is None:
+        side = natural_side(list(probe_shapes(sources["clean"], listings["clean"].table)))
 
     data = {role: _load.remote(source, side) for role, source in sources.items()}
     comparison_ref = _compare.remote(data["clean"], data["protected"])
@@ -91,7 +94,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             budget = _measured_budget(comparison)
         if controls and budget is not None:
             sets["control"] = _control.remote(data["clean"], budget)
-        runs = _run_all(sets, data["test"], plans, config.cpus_per_victim)
+        runs = _run_all(sets, data["test"], plans, config.cpus_per_victim, gpu=0.25 if side <= SMALL_IMAGE else 1.0)
         sizes = ray.get([_describe.remote(data[role]) for role in sources])
     results: dict[str, Any] = {
         "format_version": 1,
@@ -137,9 +140,13 @@ def _plans(config: EvaluateConfig) -> list[TrainingPlan]:
     for name in victims:
         check_model(name)
     check_augmentation(config.augmentation)
-    for option in ("epochs", "batch_size", "cpus_per_victim"):
-        if getattr(config, option) < 1:
-            raise UserError(f"--{option.replace('_', '-')} is {getattr(config, option)}: it must be at least 1")
+    least = {"epochs": 1, "batch_size": 2, "cpus_per_victim": 1, "image_size": SMALLEST_IMAGE}
+    for option, bound in least.items():
+        value = getattr(config, option)
+        if value is not None and value < bound:
+            raise UserError(f"--{option.replace('_', '-')} is {value}: it must be at least {bound}")
+    if not 0 < config.learning_rate < math.inf:
+        raise UserError(f"--learning-rate is {config.learning_rate:g}: it must be above 0")
     try:
         seeds = [int(seed) for seed in config.seeds.split(",")]
     except ValueError:
@@ -160,7 +167,7 @@ def _protection(config: EvaluateConfig) -> tuple[Budget | None, dict[str, Any]]:
         noise = output.manifest()["noise"]
         own = Budget(**noise["budget"])
         said = {"method": noise["method"], "granularity": noise["granularity"], **asdict(own)}
-        budget = budget or own
+        budget = Budget(budget.epsilon, own.norm) if budget else own
     return budget, said
 
 
@@ -172,9 +179,9 @@ def _measured_budget(comparison: Comparison) -> Budget:
     return Budget(comparison.max_abs_delta)
 
 
-def _run_all(sets: dict[str, Any], test: Any, plans: list[TrainingPlan], cpus: int) -> list[dict[str, Any]]:
-    gpu = 1.0 if cluster.gpus() else 0.0
-    task = _victim.options(num_cpus=min(cpus, cluster.cpus()), num_gpus=gpu)
+def _run_all(sets: dict[str, Any], test: Any, plans: list[TrainingPlan], cpus: int, gpu: float) -> list[dict[str, Any]]:
+    """``gpu``: the share of a GPU that a victim takes, where there are any."""
+    task = _victim.options(num_cpus=min(cpus, cluster.cpus()), num_gpus=gpu if cluster.gpus() else 0)
     pending = {task.remote(train, test, name, plan): None for plan in plans for name, train in sets.items()}
     total, runs = len(pending), []
     progress = Progress("victims")

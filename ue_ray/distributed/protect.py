@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 from ue_ray.budget import Budget, Norm, parse_epsilon
+from ue_ray.compute import Compute
 from ue_ray.distributed import cluster
 from ue_ray.distributed.apply import apply
 from ue_ray.distributed.craft import Workers, craft
@@ -16,6 +17,7 @@ from ue_ray.machine import versions
 from ue_ray.models import check_model
 from ue_ray.noise import NoiseArtifact, check_method
 from ue_ray.noise.config import Granularity, NoiseConfig, Schedule, class_wise_batch_size, default_parameters
+from ue_ray.noise.random import Random
 from ue_ray.protection import labels_for_artifact
 from ue_ray.sampling import natural_side, probe_shapes
 from ue_ray.storage.filesystem import absolute, join, remove_tree
@@ -28,7 +30,8 @@ from ue_ray.storage.sources import open_source
 class ProtectConfig:
     """Protect a collection of labelled images with error-minimizing noise.
 
-    Options left out take the paper's values (Huang et al., ICLR 2021, Appendix B) for the method and granularity.
+    Options left out take the paper's values for the method and granularity (Huang et al., ICLR 2021, Appendix B; M as
+    for CIFAR-10), the surrogate's learning rate the authors' code's. The online schedule, not the paper's, has its own.
     """
 
     input: str
@@ -49,6 +52,8 @@ class ProtectConfig:
     """The network that crafts the noise. Default: resnet18 where there is a GPU, resnet9 where there is none."""
     num_workers: int = 1
     """Train workers that craft together."""
+    use_gpu: Literal["auto", "yes", "no"] = "auto"
+    """A GPU for each worker. auto: where the cluster has GPUs now; yes also waits for nodes still to be started."""
     seed: int = 0
     image_size: int | None = None
     """The side at which the surrogate sees images. Default: their own, at most 224."""
@@ -90,6 +95,8 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
     if config.num_workers < 1:
         raise UserError(f"num-workers is {config.num_workers}: it must be at least 1")
     Budget(parse_epsilon(config.epsilon), config.norm)
+    if config.artifact is not None:
+        _refuse_crafting_options(config)
     source = open_source(config.input)
     output = Output(absolute(config.output))
     if f"{output.uri}/".startswith(f"{absolute(config.input).rstrip('/')}/"):
@@ -101,22 +108,26 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
         labels_for_artifact(listing.class_names, given)
     say(f"input: {config.input}: {len(listing):,} images in {len(listing.class_names)} classes")
     cluster.connect()
-    noise_config = given.config if given else _noise_config(config, source, listing)
+    workers = Workers(config.num_workers, _use_gpu(config), config.compile)
+    noise_config = given.config if given else _noise_config(config, source, listing, workers.use_gpu)
     output.prepare()
-    if given is None:
-        say(_described(noise_config))
-        workers = Workers(config.num_workers, use_gpu=cluster.gpus() >= config.num_workers, compile=config.compile)
-        craft(source, listing, noise_config, workers, noise_uri, join(output.uri, "_work"))
-    else:
+    say(_described(noise_config))
+    if given is not None:
         given.save(noise_uri)
+    elif config.method == "random":
+        Random(noise_config, Compute.detect("cpu")).seeded().save(noise_uri)
+    else:
+        try:
+            craft(source, listing, noise_config, workers, noise_uri, join(output.uri, "_work"))
+        finally:
+            remove_tree(join(output.uri, "_work"))
     card = NoiseArtifact.load(noise_uri)
     if given is None and card.record["stopped_by"] == "round limit":
         say(
-            f"craft: stopped at the bound of {noise_config.max_rounds} rounds with error "
-            f"{100 * card.record['error']:.1f} %, above the stop error of {100 * noise_config.stop_error:g} %"
+            f"craft: stopped at the bound of {noise_config.max_rounds} rounds with error {card.record['error']:.3f}: "
+            f"the goal, {card.record['goal']}, was not reached"
         )
     results = list(apply(source, listing, noise_uri, output.uri))
-    remove_tree(join(output.uri, "_work"))
     manifest = output.commit(
         len(listing),
         [result.record for result in results],
@@ -131,8 +142,13 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
         },
     )
     say(
+        "warning: no image was changed: the budget is too small for images of this size"
+        if manifest["protected"] and not manifest["max_abs_delta"]
+        else f"largest change of a pixel: {255 * manifest['max_abs_delta']:.3g}/255"
+    )
+    say(
         f"committed: {manifest['protected']:,} protected + {manifest['rejected']:,} rejected = {manifest['inputs']:,} "
-        f"inputs; largest change {255 * manifest['max_abs_delta']:.3g}/255; {output.uri}"
+        f"inputs; {output.uri}"
     )
     return manifest
 
@@ -143,7 +159,30 @@ _parse: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _noise_config(config: ProtectConfig, source: Source, listing: Listing) -> NoiseConfig:
+def _use_gpu(config: ProtectConfig) -> bool:
+    available = cluster.gpus()
+    if config.use_gpu == "auto" and 0 < available < config.num_workers:
+        raise UserError(
+            f"{available:g} GPUs for {config.num_workers} workers: give --num-workers {available:g}, or --use-gpu no"
+        )
+    return config.use_gpu == "yes" or (config.use_gpu == "auto" and available > 0)
+
+
+CRAFTING_OPTIONS = (
+    "method", "granularity", "schedule", "epsilon", "norm", "surrogate", "image_size", "canvas", "views", "batch_size",
+    "learning_rate", "pgd_steps", "step_size", "weight_steps", "stop_error", "data_fraction", "max_rounds",
+)  # fmt: skip
+
+
+def _refuse_crafting_options(config: ProtectConfig) -> None:
+    """An artifact brings its own: an option that would be ignored is a mistake."""
+    defaults = {field.name: field.default for field in fields(ProtectConfig)}
+    for name in CRAFTING_OPTIONS:
+        if getattr(config, name) != defaults[name]:
+            raise UserError(f"--{name.replace('_', '-')} does not go with --artifact, whose noise is made already")
+
+
+def _noise_config(config: ProtectConfig, source: Source, listing: Listing, use_gpu: bool) -> NoiseConfig:
     epsilon = parse_epsilon(config.epsilon)
     parameters = default_parameters(config.method, config.granularity, config.schedule, epsilon)
     for name in parameters:
@@ -152,7 +191,9 @@ def _noise_config(config: ProtectConfig, source: Source, listing: Listing) -> No
             parameters[name] = _parse[name](chosen) if name in _parse else chosen
     if config.batch_size is None and config.granularity == "class-wise":
         parameters["batch_size"] = class_wise_batch_size(round(len(listing) * parameters["data_fraction"]))
-    side = config.image_size or natural_side(list(probe_shapes(source, listing.table)))
+    side = config.image_size
+    if side is None:
+        side = natural_side(list(probe_shapes(source, listing.table)))
     return NoiseConfig(
         method=config.method,
         granularity=config.granularity,
@@ -160,8 +201,8 @@ def _noise_config(config: ProtectConfig, source: Source, listing: Listing) -> No
         budget=Budget(epsilon, config.norm),
         class_names=tuple(listing.class_names),
         image_size=side,
-        canvas=config.canvas or side,
-        surrogate=config.surrogate or ("resnet18" if cluster.gpus() else "resnet9"),
+        canvas=side if config.canvas is None else config.canvas,
+        surrogate=config.surrogate or ("resnet18" if use_gpu else "resnet9"),
         learning_rate=config.learning_rate,
         seed=config.seed,
         **parameters,

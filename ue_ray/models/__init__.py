@@ -21,6 +21,7 @@ MODELS: dict[str, Builder] = {
     "densenet121": standard.densenet121,
 }
 
+SMALLEST_IMAGE = 12  # below, the deepest networks have nothing left to convolve
 SMALL_IMAGE = 96  # up to this side, networks get the stem made for 32x32 images (no early downsampling)
 
 
@@ -37,4 +38,6 @@ def build(name: str, num_classes: int, image_size: int) -> nn.Module:
     UserError for an unknown name.
     """
     check_model(name)
+    if image_size < SMALLEST_IMAGE:
+        raise UserError(f"image-size is {image_size}: the networks need at least {SMALLEST_IMAGE}")
     return Normalised(MODELS[name](num_classes, image_size <= SMALL_IMAGE))

@@ -28,6 +28,7 @@ class Round:
     error: float
     images_per_second: float
     seconds: float
+    goal: str
 
 
 Report = Callable[[Round], None]
@@ -82,8 +83,8 @@ class NoiseMethod(ABC):
 class Rounds:
     """The record of a craft run: reports each round and says when to stop."""
 
-    def __init__(self, limit: int, report: Report) -> None:
-        self.limit = limit
+    def __init__(self, goal: str, report: Report) -> None:
+        self.goal = goal
         self.report = report
         self.rounds: list[Round] = []
         self.stopped_by = "round limit"
@@ -93,15 +94,16 @@ class Rounds:
         now = time.perf_counter()
         seconds = now - self._round_started
         self._round_started = now
-        self.rounds.append(Round(len(self.rounds) + 1, error, images / seconds, now - self.started))
+        self.rounds.append(Round(len(self.rounds) + 1, error, images / seconds, now - self.started, self.goal))
         self.report(self.rounds[-1])
 
-    def stop(self, reason: str) -> None:
-        self.stopped_by = reason
+    def reached(self) -> None:
+        self.stopped_by = self.goal
 
     def record(self) -> dict[str, Any]:
         """For the artifact's card. A run that stopped at the bound says so."""
         return {
+            "goal": self.goal,
             "stopped_by": self.stopped_by,
             "error": self.rounds[-1].error if self.rounds else None,
             "seconds": time.perf_counter() - self.started,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -55,6 +56,12 @@ class NoiseConfig:
         for name in ("image_size", "canvas", "pgd_steps", "weight_steps", "max_rounds", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
+        if self.seed < 0:
+            raise UserError(f"seed is {self.seed}: it must be at least 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise UserError(f"learning-rate is {self.learning_rate:g}: it must be above 0")
+        if self.schedule == "alternating" and self.granularity == "sample-wise" and self.data_fraction < 1:
+            raise UserError("schedule alternating keeps a delta for each image: it needs --data-fraction 1")
         if not 0 < self.data_fraction <= 1:
             raise UserError(f"data-fraction is {self.data_fraction:g}: it must be above 0 and at most 1")
 

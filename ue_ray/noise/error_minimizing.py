@@ -35,7 +35,7 @@ class ErrorMinimizing(NoiseMethod):
 
     def craft(self, windows: Windows, deltas: ClassDeltas, report: Report) -> NoiseArtifact | None:
         self.surrogate = Surrogate(self.config, self.compute)
-        rounds = Rounds(self.config.max_rounds, report)
+        rounds = Rounds(f"error below {self.config.stop_error:g}", report)
         if self.config.granularity == "class-wise":
             tensors = self._craft_class_wise(self.surrogate, windows, deltas, rounds)
         elif self.config.schedule == "online":
@@ -59,7 +59,7 @@ class ErrorMinimizing(NoiseMethod):
             error, version = delta_pass(surrogate, deltas, window, version, step_seed(self.config.seed, number))
             rounds.add(error, len(window) + self.config.weight_steps * self.config.batch_size)
             if error < self.config.stop_error:
-                rounds.stop(f"error below {self.config.stop_error:g}")
+                rounds.reached()
                 break
         return {"deltas": deltas.table(version)} if rank() == 0 else {}
 
@@ -76,7 +76,7 @@ class ErrorMinimizing(NoiseMethod):
             error = int(sum_over_workers(wrong)) / len(window)
             rounds.add(error, len(window))
             if error < self.config.stop_error:
-                rounds.stop(f"error below {self.config.stop_error:g}")
+                rounds.reached()
                 break
         return surrogate.tensors()
 
@@ -105,7 +105,7 @@ class ErrorMinimizing(NoiseMethod):
             error = int(sum_over_workers(wrong)) / len(window)
             rounds.add(error, len(window))
             if error < self.config.stop_error:
-                rounds.stop(f"error below {self.config.stop_error:g}")
+                rounds.reached()
                 break
         return SampleTable.join(gather_objects(table.tensors()))
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from ue_ray.batches import Batch, Windows
 from ue_ray.collectives import rank
 from ue_ray.noise.artifact import NoiseArtifact
-from ue_ray.noise.base import NoiseMethod, Report, Rounds
+from ue_ray.noise.base import NoiseMethod, Report
 from ue_ray.noise.deltas import ClassDeltas
 
 
@@ -20,9 +20,12 @@ class Random(NoiseMethod):
     """Each delta from a generator of its own, seeded by the class or the sample_id: nothing to optimise or to keep."""
 
     def craft(self, windows: Windows, deltas: ClassDeltas, report: Report) -> NoiseArtifact | None:
-        record = Rounds(0, report)
-        record.stop("nothing to optimise")
-        return NoiseArtifact(self.config, {}, record.record()) if rank() == 0 else None
+        return self.seeded() if rank() == 0 else None
+
+    def seeded(self) -> NoiseArtifact:
+        """The artifact, which needs no data: everything follows from the configuration's seed."""
+        nothing = "nothing to optimise"
+        return NoiseArtifact(self.config, {}, {"goal": nothing, "stopped_by": nothing, "error": None, "rounds": []})
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         pass
