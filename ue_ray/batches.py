@@ -13,9 +13,7 @@ from ue_ray.collectives import gather_objects
 from ue_ray.compute import Compute
 from ue_ray.errors import UserError
 
-WINDOW_BYTES = (
-    400 << 20
-)  # decoded images a worker keeps (data that fits is decoded once); filling takes up to 5 times it
+WINDOW_BYTES = 400 << 20  # decoded images a worker keeps; filling the window takes up to 5 times as much
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,8 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
 
 def _threads(context: Any) -> int:
     """This worker's share of the machine's cores: decoding needs a core only until the window is full."""
-    return max(1, len(os.sched_getaffinity(0)) // context.get_local_world_size())
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
+    return max(1, usable // context.get_local_world_size())
 
 
 def _described(compute: Compute) -> dict[str, Any]:

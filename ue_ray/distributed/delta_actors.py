@@ -61,9 +61,10 @@ class DeltaShard:
 class SharedDeltas:
     """A worker's access to the actors (a ``ClassDeltas`` of ``ue_ray.noise``); class k is in shard k modulo n."""
 
-    def __init__(self, actors: list[Any], num_classes: int) -> None:
+    def __init__(self, actors: list[Any], num_classes: int, side: int) -> None:
         self.actors = actors
         self.num_classes = num_classes
+        self.side = side
         self._pushed: list[ray.ObjectRef] = []
 
     @staticmethod
@@ -71,7 +72,7 @@ class SharedDeltas:
         shards = min(shards, num_classes)
         sizes = [len(range(first, num_classes, shards)) for first in range(shards)]
         actor = ray.remote(DeltaShard).options(num_cpus=0, scheduling_strategy="SPREAD")
-        return SharedDeltas([actor.remote(size, side, budget, workers) for size in sizes], num_classes)
+        return SharedDeltas([actor.remote(size, side, budget, workers) for size in sizes], num_classes, side)
 
     def pull(self, classes: Tensor, version: int) -> Tensor:
         shard = classes % len(self.actors)
@@ -81,12 +82,10 @@ class SharedDeltas:
             for actor, mine in zip(self.actors, members, strict=True)
             if len(mine)
         ]
+        if not refs:
+            return torch.zeros(0, 3, self.side, self.side)
         parts = [torch.from_numpy(part.copy()) for part in ray.get(refs)]
-        places = torch.cat([mine for mine in members if len(mine)]) if refs else classes
-        if not parts:
-            side = self.side()
-            return torch.zeros(0, 3, side, side)
-        return torch.cat(parts)[torch.argsort(places)]
+        return torch.cat(parts)[torch.argsort(torch.cat(members))]
 
     def push(self, version: int, classes: Tensor, sums: Tensor, counts: Tensor) -> None:
         ray.get(self._pushed)  # the previous batch's: raises here what went wrong there
@@ -99,6 +98,3 @@ class SharedDeltas:
 
     def table(self, version: int) -> Tensor:
         return self.pull(torch.arange(self.num_classes), version)
-
-    def side(self) -> int:
-        return int(ray.get(self.actors[0].pull.remote(np.array([0]), 0)).shape[-1])

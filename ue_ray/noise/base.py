@@ -83,22 +83,30 @@ class NoiseMethod(ABC):
 class Rounds:
     """The record of a craft run: reports each round and says when to stop."""
 
-    def __init__(self, goal: str, report: Report) -> None:
+    def __init__(self, goal: str, met: Callable[[float], bool], report: Report) -> None:
         self.goal = goal
+        self.met = met
         self.report = report
         self.rounds: list[Round] = []
         self.stopped_by = "round limit"
         self.started = self._round_started = time.perf_counter()
 
-    def add(self, error: float, images: int) -> None:
+    @staticmethod
+    def until_below(error: float, report: Report) -> Rounds:
+        """Algorithm 1's: until the error rate is below lambda."""
+        return Rounds(f"error below {error:g}", lambda reached: reached < error, report)
+
+    def add(self, error: float, images: int) -> bool:
+        """Record a round over so many ``images``; True when its ``error`` meets the goal."""
         now = time.perf_counter()
         seconds = now - self._round_started
         self._round_started = now
         self.rounds.append(Round(len(self.rounds) + 1, error, images / seconds, now - self.started, self.goal))
         self.report(self.rounds[-1])
-
-    def reached(self) -> None:
-        self.stopped_by = self.goal
+        done = self.met(error)
+        if done:
+            self.stopped_by = self.goal
+        return done
 
     def record(self) -> dict[str, Any]:
         """For the artifact's card. A run that stopped at the bound says so."""

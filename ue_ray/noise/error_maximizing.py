@@ -33,7 +33,7 @@ class ErrorMaximizing(NoiseMethod):
 
     def craft(self, windows: Windows, deltas: ClassDeltas, report: Report) -> NoiseArtifact | None:
         surrogate = self.surrogate = Surrogate(self.config, self.compute)
-        training = Rounds(f"error below {self.config.stop_error:g}", report)
+        training = Rounds.until_below(self.config.stop_error, report)
         for number, window in zip(range(1, self.config.max_rounds + 1), windows, strict=False):
             wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
             for step, batch in enumerate(window.batches(step_seed(self.config.seed, number))):
@@ -41,21 +41,17 @@ class ErrorMaximizing(NoiseMethod):
                 seed = step_seed(self.config.seed, number, step)
                 wrong += surrogate.weight_step(batch.images, clean, batch.labels, batch.global_count, seed)
             error = int(sum_over_workers(wrong)) / len(window)
-            training.add(error, len(window))
-            if error < self.config.stop_error:
-                training.reached()
+            if training.add(error, len(window)):
                 break
         record = {"surrogate": training.record()}
         tensors = surrogate.tensors()
         if self.config.granularity == "class-wise":
-            passes = Rounds(f"error above {FOOLED:g}", report)
+            passes = Rounds(f"error above {FOOLED:g}", lambda error: error > FOOLED, report)
             version = 0
             for number, window in zip(range(1, self.config.max_rounds + 1), windows, strict=False):
                 seed = step_seed(self.config.seed, number, 0, 0)
                 error, version = delta_pass(surrogate, deltas, window, version, seed, maximise=True)
-                passes.add(error, len(window))
-                if error > FOOLED:
-                    passes.reached()
+                if passes.add(error, len(window)):
                     break
             record |= passes.record()
             tensors = {"deltas": deltas.table(version)} if rank() == 0 else {}

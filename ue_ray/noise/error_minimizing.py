@@ -35,7 +35,7 @@ class ErrorMinimizing(NoiseMethod):
 
     def craft(self, windows: Windows, deltas: ClassDeltas, report: Report) -> NoiseArtifact | None:
         self.surrogate = Surrogate(self.config, self.compute)
-        rounds = Rounds(f"error below {self.config.stop_error:g}", report)
+        rounds = Rounds.until_below(self.config.stop_error, report)
         if self.config.granularity == "class-wise":
             tensors = self._craft_class_wise(self.surrogate, windows, deltas, rounds)
         elif self.config.schedule == "online":
@@ -57,9 +57,7 @@ class ErrorMinimizing(NoiseMethod):
                 seed = step_seed(self.config.seed, number, step)
                 surrogate.weight_step(batch.images, current[members], batch.labels, batch.global_count, seed)
             error, version = delta_pass(surrogate, deltas, window, version, step_seed(self.config.seed, number))
-            rounds.add(error, len(window) + self.config.weight_steps * self.config.batch_size)
-            if error < self.config.stop_error:
-                rounds.reached()
+            if rounds.add(error, len(window) + self.config.weight_steps * self.config.batch_size):
                 break
         return {"deltas": deltas.table(version)} if rank() == 0 else {}
 
@@ -74,9 +72,7 @@ class ErrorMinimizing(NoiseMethod):
                 surrogate.decay((number - 1 + step / window.num_batches) / self.config.max_rounds)
                 wrong += surrogate.weight_step(batch.images, delta, batch.labels, batch.global_count, seed)
             error = int(sum_over_workers(wrong)) / len(window)
-            rounds.add(error, len(window))
-            if error < self.config.stop_error:
-                rounds.reached()
+            if rounds.add(error, len(window)):
                 break
         return surrogate.tensors()
 
@@ -103,9 +99,7 @@ class ErrorMinimizing(NoiseMethod):
                 table.put(batch.sample_ids, delta)
                 wrong += missed
             error = int(sum_over_workers(wrong)) / len(window)
-            rounds.add(error, len(window))
-            if error < self.config.stop_error:
-                rounds.reached()
+            if rounds.add(error, len(window)):
                 break
         return SampleTable.join(gather_objects(table.tensors()))
 
