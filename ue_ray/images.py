@@ -2,7 +2,6 @@
 
 import io
 import re
-import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,7 +9,9 @@ from functools import lru_cache
 from importlib import import_module
 
 import numpy as np
-from PIL import AvifImagePlugin, ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
+from PIL import AvifImagePlugin, ExifTags, Image, ImageCms, UnidentifiedImageError
+
+from ue_ray.png import write_png
 
 MAX_PIXELS = 150_000_000  # above the largest cameras' 100 to 150 megapixels
 
@@ -32,15 +33,10 @@ ENCODINGS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 """What ``encode`` writes: name -> file extension."""
 LOSSLESS = frozenset({"png", "webp"})
 
-# zlib's run-length strategy: in photographs with +-8 of noise there is nothing longer to match, and looking costs time.
-# One image, mean of 300 of 32x32 and 40 of 250x250 (one core of a shared machine):
-#   run-length 0.15 ms, 2.45 kB and 5.9 ms, 122 kB; default level 1 0.15 ms, 2.48 kB and 8.4 ms, 133 kB;
-#   default level 6 0.15 ms, 2.45 kB and 12.3 ms, 122 kB; stored 0.09 ms, 3.17 kB and 4.9 ms, 188 kB.
-_PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}
 # exact: the colours under transparent pixels, too. Method 1 at the least effort; mean of 25 images of 250x250,
-#   +-8 in each pixel: PNG 5.8 ms, 122 kB; method 0 2.0 ms, 126 kB; 1 6.4 ms, 120 kB; 2 10.6 ms, 118 kB; 3 18 ms, 116 kB
-#   +-8 on an 8x8 canvas: PNG 4.8 ms, 84 kB; 0 2.8 ms, 67 kB; 1 7.9 ms, 58 kB; 2 10.4 ms, 57 kB; 3 17.7 ms, 57 kB.
-# At 32x32: PNG 0.14 ms, 2.47 kB; 1 0.25 ms, 2.28 kB. More "quality" (effort) takes time and saves nothing.
+#   +-8 in each pixel: method 0 2.0 ms, 126 kB; 1 6.4 ms, 120 kB; 2 10.6 ms, 118 kB; 3 18 ms, 116 kB
+#   +-8 on an 8x8 canvas: 0 2.8 ms, 67 kB; 1 7.9 ms, 58 kB; 2 10.4 ms, 57 kB; 3 17.7 ms, 57 kB.
+# At 32x32: 1 0.25 ms, 2.28 kB. More "quality" (effort) takes time and saves nothing.
 _WEBP = {"lossless": True, "exact": True, "method": 1, "quality": 0}
 _WEBP_SIDE, _JPEG_SIDE = 16_383, 65_500  # the formats' own limits
 
@@ -128,19 +124,14 @@ def encode(
 
     Raises ImageError for an image larger than the format allows.
     """
+    if encoding == "png":
+        return write_png(image if alpha is None else np.dstack([image, alpha]), **(metadata or {}))
     buffer = io.BytesIO()
     picture = Image.fromarray(image)
     if alpha is not None and encoding != "jpeg":
         picture.putalpha(Image.fromarray(alpha))
     extra = dict(metadata or {})
-    if encoding == "png":
-        if xmp := extra.pop("xmp", None):
-            text = PngImagePlugin.PngInfo()
-            text.add_itxt("XML:com.adobe.xmp", xmp.decode())
-            picture.save(buffer, "PNG", **_PNG, **extra, pnginfo=text)
-        else:
-            picture.save(buffer, "PNG", **_PNG, **extra)
-    elif encoding == "webp":
+    if encoding == "webp":
         _check_side(picture, _WEBP_SIDE, "WebP")
         picture.save(buffer, "WEBP", **_WEBP, **extra)
     else:
