@@ -3,8 +3,8 @@
     python benchmarks/apply.py --data lfw20/train.parquet cifar100/test.parquet --output benchmarks/results/apply.json
 
 The plain loop is a multiprocessing pool with a process a core: read, PIL's decoder, a PNG encoder; no perturbation, no
-check, nothing written. Once with PIL's encoder as it is, once with its quickest settings, once with ours. Applying is the
-whole phase: isolated decoding, perturbing, encoding, decoding again, measuring, writing the shards and their
+check, nothing written. Once with PIL's encoder as it is, once with its quickest settings, once with ours. Applying is
+the whole phase: isolated decoding, perturbing, encoding, decoding again, measuring, writing the shards and their
 records. Its clock starts when Ray's actors have loaded the artifact, as the pool's starts when its processes are there.
 The files are the first images of a Parquet file, stored as they are in class folders. In turns; the best of several
 rounds counts, and all are recorded. CPU time an image, of an actor and its decoder, is recorded too: on a machine that

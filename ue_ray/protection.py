@@ -132,14 +132,16 @@ class ShardProtector:
         with ShardWriter(self.output, index, self.class_names, self.handling.format, extension) as writer:
             for start in range(0, rows.num_rows, GRAIN):
                 samples: list[Sample] = []
+                pixels = 0
                 for entry in decode_rows(self.source, rows.slice(start, GRAIN), self.handling):
                     if isinstance(entry, Rejected):
                         writer.add_rejected(entry.sample_id, entry.key, entry.reason, entry.label)
                         continue
                     samples.append(entry)
-                    if sum(sample.image.size for sample in samples) >= 3 * GRAIN_PIXELS:
+                    pixels += entry.image.size // 3
+                    if pixels >= GRAIN_PIXELS:
                         change += self._write(samples, writer, notes)
-                        samples = []
+                        samples, pixels = [], 0
                 change += self._write(samples, writer, notes)
         result = ShardResult(writer.close(), change, dict(sorted(notes.items())), self.artifact)
         write_record(self.output, index, result.to_json())
