@@ -56,7 +56,9 @@ def open_source(uri: str, labels: str | None = None) -> Source:
             )
         entries = {entry.base_name for entry in filesystem.get_file_info(fs.FileSelector(path))}
         # Nothing else may lie there: who adds a manifest.json to an input must not make an output of it.
-        if entries <= set(OURS) and (WORK in entries or (entries & {"data", SUCCESS} and entries & {"noise", MANIFEST})):
+        if entries <= set(OURS) and (
+            WORK in entries or (entries & {"data", SUCCESS} and entries & {"noise", MANIFEST})
+        ):
             if SUCCESS not in entries:
                 raise UserError(
                     f"{uri}: an output that is not committed (no _SUCCESS): its run failed or still goes on"
