@@ -1,6 +1,7 @@
 """The files around the code agree with each other and with what is installed."""
 
 import ast
+import dataclasses
 import fnmatch
 import importlib.util
 import json
@@ -21,9 +22,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import ue_ray
+from tests.kuberay import SCHEMAS
+from ue_ray.distributed.evaluate import EvaluateConfig
+from ue_ray.distributed.protect import ProtectConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = ROOT / "cluster"
+JOBS = ["rayjob-evaluate.yaml", "rayjob-protect.yaml"]
+KUBERAY = [*JOBS, "raycluster.yaml"]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 REQUIREMENTS = [Requirement(line) for line in PYPROJECT["project"]["dependencies"]]
 EXTRAS = {
@@ -54,11 +60,18 @@ def values_of(key: str, node: object) -> list[Any]:
     return []
 
 
-def pod_specs(rayjob: dict[str, Any]) -> list[dict[str, Any]]:
-    cluster = rayjob["spec"]["rayClusterSpec"]
-    templates = [rayjob["spec"]["submitterPodTemplate"], cluster["headGroupSpec"]["template"]]
-    templates += [group["template"] for group in cluster["workerGroupSpecs"]]
-    return [template["spec"] for template in templates]
+def pod_templates(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a RayJob (its submitter first) or a RayCluster."""
+    spec = document["spec"]
+    cluster = spec.get("rayClusterSpec", spec)
+    templates = [spec["submitterPodTemplate"]] if document["kind"] == "RayJob" else []
+    templates.append(cluster["headGroupSpec"]["template"])
+    return templates + [group["template"] for group in cluster["workerGroupSpecs"]]
+
+
+def cluster_spec(name: str) -> dict[str, Any]:
+    spec = load_yaml(name)["spec"]
+    return spec.get("rayClusterSpec", spec)
 
 
 # --- cluster/
@@ -70,47 +83,86 @@ def test_ray_version_satisfies_pyproject() -> None:
     assert "default" in ray.extras, "`ray job submit` needs ray[default]"
 
 
-def test_rayjob_runs_the_ray_of_its_image() -> None:
-    rayjob = load_yaml("rayjob-protect.yaml")
-    assert (rayjob["apiVersion"], rayjob["kind"]) == ("ray.io/v1", "RayJob")
-    assert rayjob["spec"]["rayClusterSpec"]["rayVersion"] == dockerfile_ray_version()
+@pytest.mark.parametrize("name", [*KUBERAY, "network-policy.yaml"])
+def test_kubernetes_files_have_no_unknown_field(name: str) -> None:
+    document = load_yaml(name)
+    schema = SCHEMAS[document["kind"]]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(document, schema)
 
 
-@pytest.mark.parametrize("name", ["rayjob-protect.yaml", "cluster-launcher.yaml"])
+@pytest.mark.parametrize("wrong", ["spec.rayversion", "spec.authOptions.token", "spec.headGroupSpec.template.spec.env"])
+def test_a_wrong_field_would_be_found(wrong: str) -> None:
+    document = load_yaml("raycluster.yaml")
+    *way, name = wrong.split(".")
+    place = document
+    for step in way:
+        place = place[step]
+    place[name] = "2.60.0"
+    with pytest.raises(jsonschema.ValidationError, match=name):
+        jsonschema.validate(document, SCHEMAS["RayCluster"])
+
+
+@pytest.mark.parametrize("name", KUBERAY)
+def test_clusters_run_the_ray_of_their_image_and_ask_for_a_token(name: str) -> None:
+    assert cluster_spec(name)["rayVersion"] == dockerfile_ray_version()
+    assert cluster_spec(name)["authOptions"] == {"mode": "token"}
+
+
+@pytest.mark.parametrize("name", [*KUBERAY, "cluster-launcher.yaml"])
 def test_every_node_runs_one_image_of_this_version(name: str) -> None:
     images = set(values_of("image", load_yaml(name)))
     assert len(images) == 1, images
     assert images.pop().endswith(f"ue-ray:{ue_ray.__version__}-ray{dockerfile_ray_version()}")
 
 
-def test_rayjob_ends_and_cleans_up_after_itself() -> None:
-    spec = load_yaml("rayjob-protect.yaml")["spec"]
+@pytest.mark.parametrize("name", JOBS)
+def test_rayjobs_end_and_clean_up_after_themselves(name: str) -> None:
+    spec = load_yaml(name)["spec"]
     assert spec["shutdownAfterJobFinishes"] is True
     assert spec["ttlSecondsAfterFinished"] > 0
     assert spec["activeDeadlineSeconds"] > 0
 
 
-def test_rayjob_runs_a_pipeline_that_exists() -> None:
-    entrypoint = load_yaml("rayjob-protect.yaml")["spec"]["entrypoint"].split()
+@pytest.mark.parametrize("name", JOBS)
+def test_rayjobs_run_a_pipeline_that_exists_with_options_it_has(name: str) -> None:
+    python, script, *arguments = load_yaml(name)["spec"]["entrypoint"].split()
     workdir = re.search(r"^WORKDIR (\S+)$", (CLUSTER / "Dockerfile").read_text(), flags=re.MULTILINE)
     assert workdir
-    assert entrypoint[0] == "python"
-    assert (ROOT / Path(entrypoint[1]).relative_to(workdir.group(1))).is_file()
+    assert python == "python"
+    assert (ROOT / Path(script).relative_to(workdir.group(1))).is_file()
+    config = {"protect_dataset.py": ProtectConfig, "evaluate_victims.py": EvaluateConfig}[Path(script).name]
+    known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(config)}
+    options = {argument for argument in arguments if argument.startswith("--")}
+    assert options
+    assert options <= known
 
 
-def test_rayjob_pods_are_not_root_and_hold_no_secret() -> None:
-    rayjob = load_yaml("rayjob-protect.yaml")
-    for pod in pod_specs(rayjob):
+@pytest.mark.parametrize("name", KUBERAY)
+def test_pods_are_not_root_and_hold_no_secret(name: str) -> None:
+    document = load_yaml(name)
+    pods = [template["spec"] for template in pod_templates(document)]
+    for pod in pods:
         assert pod["securityContext"]["runAsNonRoot"] is True
         for container in pod["containers"]:
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
-    ray_containers = [container for pod in pod_specs(rayjob)[1:] for container in pod["containers"]]
+    ray_containers = [container for pod in pods for container in pod["containers"] if container["name"] != "submitter"]
     assert all("secretRef" in source for container in ray_containers for source in container["envFrom"])
-    assert not values_of("env", rayjob), "credentials come from the Secret, not from the file"
+    assert not values_of("env", document), "credentials come from the Secret, not from the file"
 
 
-def test_rayjob_has_workers_with_and_without_gpu() -> None:
-    groups = load_yaml("rayjob-protect.yaml")["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+@pytest.mark.parametrize("name", KUBERAY)
+def test_the_network_policy_covers_every_pod(name: str) -> None:
+    policy = load_yaml("network-policy.yaml")["spec"]
+    chosen = policy["podSelector"]["matchLabels"]
+    assert policy["ingress"][0] == {"from": [{"podSelector": {"matchLabels": chosen}}]}
+    for template in pod_templates(load_yaml(name)):
+        assert chosen.items() <= template["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("name", KUBERAY)
+def test_clusters_have_workers_with_and_without_gpu(name: str) -> None:
+    groups = cluster_spec(name)["workerGroupSpecs"]
     assert sorted(bool(values_of("nvidia.com/gpu", group)) for group in groups) == [False, True]
     assert all(group["minReplicas"] <= group["replicas"] <= group["maxReplicas"] for group in groups)
 
