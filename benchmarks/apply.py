@@ -136,7 +136,7 @@ def crafted(found: Survey, place: str) -> str:
     deltas = (
         torch.rand(len(config.class_names), 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     ) * (8 / 255)
-    NoiseArtifact(config, {"deltas": deltas}, {}).save(place)
+    NoiseArtifact(config, deltas=deltas).save(place)
     return place
 
 

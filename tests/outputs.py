@@ -39,7 +39,7 @@ def make_output(photos: Path, uri: str, format: str = "parquet", level: int = 8,
     output = Output(uri)
     output.begin("refuse", {})
     config = _noise_config(listing.class_names)
-    NoiseArtifact(config, {}).save(join(uri, "noise"))
+    NoiseArtifact(config).save(join(uri, "noise"))
     rng = np.random.default_rng(1)
     records = []
     for index, (start, stop) in enumerate(plan_shards(listing.nbytes(), max_rows=rows)):

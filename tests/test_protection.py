@@ -30,7 +30,7 @@ def folder(tmp_path):
 def protector(folder, output, **handling):
     source = open_source(str(folder / "in"))
     listing = source.list()
-    artifact = NoiseArtifact(config_for("random", "class-wise", "online", Budget(8 / 255)), {})
+    artifact = NoiseArtifact(config_for("random", "class-wise", "online", Budget(8 / 255)))
     shards = ShardProtector(source, listing.class_names, artifact, CPU, str(folder / output), Handling(**handling))
     return shards, listing
 
@@ -178,7 +178,7 @@ def test_handling_that_makes_no_sense_is_refused(options, message):
 
 
 def test_classes_are_matched_by_name():
-    artifact = NoiseArtifact(config_for("random", "class-wise", "online", Budget(8 / 255)), {})
+    artifact = NoiseArtifact(config_for("random", "class-wise", "online", Budget(8 / 255)))
     assert labels_for_artifact(["7", "3"], artifact).tolist() == [7, 3]
     with pytest.raises(UserError, match="no noise for class 'cat' \\(1 of 2 classes"):
         labels_for_artifact(["3", "cat"], artifact)

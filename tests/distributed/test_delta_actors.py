@@ -7,6 +7,7 @@ import torch
 
 from ue_ray.budget import Budget
 from ue_ray.distributed.delta_actors import SharedDeltas
+from ue_ray.noise.delta_file import whole
 from ue_ray.noise.deltas import LocalDeltas
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
@@ -34,8 +35,8 @@ def test_one_worker_sees_what_a_local_table_holds(shards):
         torch.testing.assert_close(shared.pull(classes, version), local.pull(classes, version), rtol=0, atol=1e-9)
         local.push(version, classes, sums, counts)
         shared.push(version, classes, sums, counts)
-    torch.testing.assert_close(shared.table(6), local.table(6), rtol=0, atol=1e-9)
-    assert local.table(6).abs().max() <= BUDGET.epsilon
+    torch.testing.assert_close(whole(shared.table(6)), whole(local.table(6)), rtol=0, atol=1e-9)
+    assert whole(local.table(6)).abs().max() <= BUDGET.epsilon
 
 
 def test_parts_of_two_workers_add_up_whatever_their_order_and_repetition():
@@ -59,9 +60,9 @@ def test_parts_of_two_workers_add_up_whatever_their_order_and_repetition():
             sums.index_add_(0, part[0], part[1])
             counts.index_add_(0, part[0], part[2])
         local.push(version, classes, sums[classes], counts[classes])
-    torch.testing.assert_close(shared.table(5), local.table(5), rtol=0, atol=1e-9)
+    torch.testing.assert_close(whole(shared.table(5)), whole(local.table(5)), rtol=0, atol=1e-9)
     push(0, 1, torch.arange(CLASSES), torch.ones(CLASSES, 3, SIDE, SIDE), torch.ones(CLASSES))  # long past
-    torch.testing.assert_close(shared.table(5), local.table(5), rtol=0, atol=1e-9)
+    torch.testing.assert_close(whole(shared.table(5)), whole(local.table(5)), rtol=0, atol=1e-9)
 
 
 def test_a_version_that_does_not_exist_yet_is_waited_for():

@@ -15,6 +15,7 @@ from ue_ray.images import decode, encode
 from ue_ray.noise import METHODS, NoiseArtifact, NoiseConfig, new_method, restore_method
 from ue_ray.noise.checkpoint import Checkpoints
 from ue_ray.noise.config import default_parameters
+from ue_ray.noise.delta_file import whole
 from ue_ray.noise.deltas import LocalDeltas
 
 SIDE = 16
@@ -127,6 +128,9 @@ def test_the_same_seed_gives_the_same_bits(case, blocks):
     config, artifact = case
     again = craft(config, blocks)
     assert again.tensors.keys() == artifact.tensors.keys()
+    assert (again.deltas is None) == (artifact.deltas is None)
+    if artifact.deltas is not None:
+        assert torch.equal(whole(again.deltas), whole(artifact.deltas))
     for name, value in artifact.tensors.items():
         assert torch.equal(again.tensors[name], value), name
     batch = batch_of(*all_rows(blocks))

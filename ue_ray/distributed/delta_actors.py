@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ue_ray.budget import Budget
 from ue_ray.collectives import rank
-from ue_ray.noise.deltas import mean_delta, read_deltas, write_deltas
+from ue_ray.noise.delta_file import DeltaRows, write_deltas
+from ue_ray.noise.deltas import file_name, mean_delta, read_classes
 from ue_ray.storage.filesystem import join
 
 Part = tuple[np.ndarray, np.ndarray, np.ndarray]  # classes' rows, sums of stepped deltas, numbers of samples
@@ -53,15 +54,12 @@ class DeltaShard:
         """Write this shard as it is at ``version``, which it must not leave meanwhile: worker 0 has yet to push."""
         async with self.changed:
             await self.changed.wait_for(lambda: self.version >= version)
-            write_deltas(uri, torch.tensor(self.classes), self.deltas)
+            write_deltas(uri, self.deltas)
 
     async def restore(self, files: list[str], version: int) -> None:
         """Take this shard's classes out of ``files``, written by any number of shards."""
         async with self.changed:
-            for uri in files:
-                classes, deltas = read_deltas(uri)
-                mine = torch.isin(classes, torch.tensor(self.classes))
-                self.deltas[(classes[mine] - self.classes.start) // self.classes.step] = deltas[mine]
+            read_classes(files, self.classes, self.deltas)
             self.version = version
 
     def _reduce(self, by_worker: dict[int, Part]) -> None:
@@ -114,11 +112,11 @@ class SharedDeltas:
             rows = (classes[mine] // len(self.actors)).numpy()
             self._pushed.append(actor.push.remote(version, rank(), rows, sums[mine].numpy(), counts[mine].numpy()))
 
-    def table(self, version: int) -> Tensor:
-        return self.pull(torch.arange(self.num_classes), version)
+    def table(self, version: int) -> DeltaRows:
+        return _Table(self, version)
 
     def save(self, folder: str, version: int) -> list[str]:
-        names = [f"deltas-{number}.safetensors" for number in range(len(self.actors))]
+        names = [file_name(number, len(self.actors)) for number in range(len(self.actors))]
         ray.get(
             [actor.save.remote(join(folder, name), version) for actor, name in zip(self.actors, names, strict=True)]
         )
@@ -126,3 +124,15 @@ class SharedDeltas:
 
     def restore(self, files: list[str], version: int) -> None:
         ray.get([actor.restore.remote(files, version) for actor in self.actors])
+
+
+class _Table:
+    """All deltas at one version, which stay where they are until they are asked for."""
+
+    def __init__(self, deltas: SharedDeltas, version: int) -> None:
+        self.deltas = deltas
+        self.version = version
+        self.shape = (deltas.num_classes, 3, deltas.side, deltas.side)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return self.deltas.pull(rows, self.version)

@@ -38,5 +38,5 @@ def new_method(config: NoiseConfig, compute: Compute) -> NoiseMethod:
 def restore_method(artifact: NoiseArtifact, compute: Compute) -> NoiseMethod:
     """The method that made ``artifact``, ready to perturb."""
     method = new_method(artifact.config, compute)
-    method.restore(artifact.tensors)
+    method.restore(artifact)
     return method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import PurePosixPath
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from ue_ray.errors import UserError
 from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.delta_file import DeltaFile, DeltaRows, write_deltas
 from ue_ray.storage.filesystem import create_exclusive, join, list_names, read_bytes, write_bytes
 
 FORMAT_VERSION = 2
@@ -22,31 +24,38 @@ CARD = "card.json"
 
 @dataclass(frozen=True)
 class NoiseArtifact:
-    """``tensors``: class-wise, ``deltas`` float32 [K,3,s,s]; sample-wise, the surrogate's weights or a table of deltas.
+    """``tensors``: sample-wise, the surrogate's weights or a table of deltas. ``deltas``: class-wise, one a class,
+    fetched where they are asked for; None for what is not kept class by class.
 
     ``record``: how the crafting went: rounds, the error it reached, why it stopped, seconds, versions. ``digest``: the
     card's SHA-256, which through the card vouches for the tensors; empty before it is saved.
     """
 
     config: NoiseConfig
-    tensors: dict[str, Tensor]
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    deltas: DeltaRows | None = None
     record: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
 
     def save(self, uri: str) -> None:
-        """Write the tensors and then ``card.json`` under ``uri``, unless there is a card: it means a whole artifact.
+        """Write the tensors or deltas and then ``card.json`` under ``uri``, unless there is a card: it means a whole
+        artifact.
 
-        The tensors' file is named by its content: of two that save here at once, the card's owner keeps his tensors.
+        The tensors' file has a name of its own each time: of two that save here at once, the card's owner keeps his.
         """
-        tensors = save({name: value.contiguous() for name, value in self.tensors.items()})
-        digest = sha256(tensors).hexdigest()
-        file = f"noise-{digest[:16]}.safetensors"
-        write_bytes(join(uri, file), tensors)
+        recorded: dict[str, Any] = {"file": f"noise-{uuid.uuid4().hex[:16]}.safetensors"}
+        place = join(uri, recorded["file"])
+        if self.deltas is not None:
+            recorded["sha256"], recorded["chunks"] = write_deltas(place, self.deltas)
+        else:
+            tensors = save({name: value.contiguous() for name, value in self.tensors.items()})
+            recorded["sha256"] = sha256(tensors).hexdigest()
+            write_bytes(place, tensors)
         card = {
             "format_version": FORMAT_VERSION,
             "config": self.config.to_json(),
             "record": self.record,
-            "tensors": {"file": file, "sha256": digest},
+            "tensors": recorded,
         }
         create_exclusive(join(uri, CARD), json.dumps(card, indent=2).encode())
 
@@ -57,7 +66,10 @@ class NoiseArtifact:
 
     @staticmethod
     def load(uri: str) -> NoiseArtifact:
-        """Raises UserError when there is no artifact at ``uri``, none that this version reads, or a damaged one."""
+        """Raises UserError when there is no artifact at ``uri``, none that this version reads, or a damaged one.
+
+        Damage in class-wise deltas raises where they are asked for (``DeltaFile``).
+        """
         return _load(uri, with_tensors=True)
 
     @staticmethod
@@ -74,16 +86,20 @@ def _load(uri: str, with_tensors: bool) -> NoiseArtifact:
             raise UserError(
                 f"the noise artifact at {uri} has format {card['format_version']}: this is {FORMAT_VERSION}"
             )
-        tensors = _tensors(uri, card["tensors"]) if with_tensors else {}
-        return NoiseArtifact(NoiseConfig.from_json(card["config"]), tensors, card["record"], sha256(text).hexdigest())
+        config = NoiseConfig.from_json(card["config"])
+        tensors, deltas = _tensors(uri, card["tensors"]) if with_tensors else ({}, None)
+        return NoiseArtifact(config, tensors, deltas, card["record"], sha256(text).hexdigest())
     except FileNotFoundError:
         raise UserError(f"no noise artifact at {uri}: it is a folder with {CARD} (an output's noise/)") from None
     except (ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(f"the noise artifact at {uri} cannot be read: {type(error).__name__}: {error}") from None
 
 
-def _tensors(uri: str, recorded: dict[str, str]) -> dict[str, Tensor]:
-    data = read_bytes(join(uri, PurePosixPath(recorded["file"]).name))  # never outside the folder
+def _tensors(uri: str, recorded: dict[str, Any]) -> tuple[dict[str, Tensor], DeltaRows | None]:
+    place = join(uri, PurePosixPath(recorded["file"]).name)  # never outside the folder
+    if "chunks" in recorded:
+        return {}, DeltaFile(place, recorded["chunks"])
+    data = read_bytes(place)
     if sha256(data).hexdigest() != recorded["sha256"]:
         raise UserError(f"the noise artifact at {uri} is damaged: its tensors are not those its card names")
-    return load(data)
+    return load(data), None

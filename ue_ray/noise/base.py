@@ -46,8 +46,8 @@ class NoiseMethod(ABC):
         """
 
     @abstractmethod
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take up a crafted artifact's tensors, to perturb images with them."""
+    def restore(self, artifact: NoiseArtifact) -> None:
+        """Take up a crafted artifact, to perturb images with it."""
 
     @abstractmethod
     def delta(self, batch: Batch) -> Tensor:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 import torch
-from safetensors.torch import load, save
 from torch import Tensor
 
 from ue_ray.budget import Budget
-from ue_ray.storage.filesystem import join, read_bytes, write_bytes
+from ue_ray.noise.delta_file import DeltaFile, DeltaRows, in_chunks, write_deltas
+from ue_ray.storage.filesystem import join
 
 
 class ClassDeltas(Protocol):
@@ -26,8 +26,8 @@ class ClassDeltas(Protocol):
         """This worker's rows of the global batch that started from ``version``: per class, the sum of the stepped
         deltas [k,3,s,s] and the number of rows [k]."""
 
-    def table(self, version: int) -> Tensor:
-        """All deltas, float32 [K,3,s,s]."""
+    def table(self, version: int) -> DeltaRows:
+        """All deltas, as they are at ``version``, fetched where they are asked for."""
 
     def save(self, folder: str, version: int) -> list[str]:
         """Write the table, as it is at ``version``, to files in ``folder`` (a URI) and return their names."""
@@ -55,26 +55,29 @@ class LocalDeltas:
     def push(self, version: int, classes: Tensor, sums: Tensor, counts: Tensor) -> None:
         self.deltas[classes] = mean_delta(self.budget, self.deltas[classes], sums, counts)
 
-    def table(self, version: int) -> Tensor:
-        return self.deltas.cpu().clone()
+    def table(self, version: int) -> DeltaRows:
+        return self.deltas.cpu()
 
     def save(self, folder: str, version: int) -> list[str]:
-        name = "deltas-0.safetensors"
-        write_deltas(join(folder, name), torch.arange(len(self.deltas)), self.deltas)
-        return [name]
+        write_deltas(join(folder, file_name(0, 1)), self.deltas)
+        return [file_name(0, 1)]
 
     def restore(self, files: list[str], version: int) -> None:
-        for uri in files:
-            classes, deltas = read_deltas(uri)
-            self.deltas[classes] = deltas.to(self.deltas.device)
+        read_classes(files, range(len(self.deltas)), self.deltas)
 
 
-def write_deltas(uri: str, classes: Tensor, deltas: Tensor) -> None:
-    """Some classes (int64 [k]) and their deltas (float32 [k,3,s,s]), as a safetensors file."""
-    write_bytes(uri, save({"classes": classes, "deltas": deltas.cpu().contiguous()}))
+def file_name(shard: int, shards: int) -> str:
+    """Of the file that holds classes ``shard``, ``shard + shards``, ..."""
+    return f"deltas-{shard}-of-{shards}.safetensors"
 
 
-def read_deltas(uri: str) -> tuple[Tensor, Tensor]:
-    """What ``write_deltas`` wrote."""
-    tensors = load(read_bytes(uri))
-    return tensors["classes"], tensors["deltas"]
+def read_classes(files: list[str], classes: range, into: Tensor) -> None:
+    """Take ``classes`` out of ``files`` (URIs, in the shards' order), written by any number of shards, ``into`` a
+    table of them."""
+    for shard, uri in enumerate(files):
+        found = DeltaFile(uri)
+        for rows in in_chunks(found.shape):
+            held = rows * len(files) + shard
+            mine = torch.isin(held, torch.tensor(classes))
+            if mine.any():
+                into[(held[mine] - classes.start) // classes.step] = found[rows[mine]].to(into.device)

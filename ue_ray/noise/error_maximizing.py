@@ -13,10 +13,11 @@ from ue_ray.noise.base import NoiseMethod
 from ue_ray.noise.checkpoint import Checkpoints, CraftState
 from ue_ray.noise.class_wise import delta_pass
 from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.delta_file import DeltaRows
 from ue_ray.noise.deltas import ClassDeltas
 from ue_ray.noise.rounds import Report, Rounds
 from ue_ray.noise.surrogate import Surrogate
-from ue_ray.noise.tables import ClassTable, surrogate_deltas
+from ue_ray.noise.tables import surrogate_deltas
 
 FOOLED = 0.8  # a universal noise is done when it fools this share (Moosavi-Dezfooli et al., 2017)
 
@@ -31,7 +32,7 @@ class ErrorMaximizing(NoiseMethod):
     def __init__(self, config: NoiseConfig, compute: Compute) -> None:
         super().__init__(config, compute)
         self.surrogate: Surrogate | None = None
-        self.table: ClassTable | None = None
+        self.deltas: DeltaRows | None = None
 
     def craft(
         self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
@@ -53,24 +54,23 @@ class ErrorMaximizing(NoiseMethod):
             checkpoints.save(state)
         if not class_wise:
             record = {"surrogate": training.record()} | training.record()
-            return NoiseArtifact(config, surrogate.tensors(), record) if rank() == 0 else None
+            return NoiseArtifact(config, surrogate.tensors(), record=record) if rank() == 0 else None
         for number, window in passes.over(windows):
             seed = step_seed(config.seed, number, 0, 0)
             error, state.version = delta_pass(surrogate, deltas, window, state.version, seed, maximise=True)
             passes.add(error, len(window))
             checkpoints.save(state)
         record = {"surrogate": training.record()} | passes.record()
-        return NoiseArtifact(config, {"deltas": deltas.table(state.version)}, record) if rank() == 0 else None
+        return NoiseArtifact(config, deltas=deltas.table(state.version), record=record) if rank() == 0 else None
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        if self.config.granularity == "class-wise":
-            self.table = ClassTable(tensors)
-        else:
+    def restore(self, artifact: NoiseArtifact) -> None:
+        self.deltas = artifact.deltas
+        if self.deltas is None:
             self.surrogate = Surrogate(self.config, self.compute)
-            self.surrogate.load(tensors)
+            self.surrogate.load(artifact.tensors)
 
     def delta(self, batch: Batch) -> Tensor:
-        if self.table is not None:
-            return self.table.get(batch.labels)
+        if self.deltas is not None:
+            return self.deltas[batch.labels.cpu()]
         assert self.surrogate is not None, "restore an artifact first"
         return surrogate_deltas(self.surrogate, batch, maximise=True)

@@ -14,11 +14,12 @@ from ue_ray.noise.base import NoiseMethod
 from ue_ray.noise.checkpoint import Checkpoints, CraftState
 from ue_ray.noise.class_wise import delta_pass
 from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.delta_file import DeltaRows
 from ue_ray.noise.deltas import ClassDeltas
 from ue_ray.noise.next_batch import NextBatch
 from ue_ray.noise.rounds import Report, Rounds
 from ue_ray.noise.surrogate import Surrogate
-from ue_ray.noise.tables import ClassTable, SampleTable, surrogate_deltas
+from ue_ray.noise.tables import SampleTable, surrogate_deltas
 
 
 class ErrorMinimizing(NoiseMethod):
@@ -32,7 +33,8 @@ class ErrorMinimizing(NoiseMethod):
     def __init__(self, config: NoiseConfig, compute: Compute) -> None:
         super().__init__(config, compute)
         self.surrogate: Surrogate | None = None
-        self.table: ClassTable | SampleTable | None = None
+        self.deltas: DeltaRows | None = None
+        self.table: SampleTable | None = None
 
     def craft(
         self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
@@ -40,16 +42,17 @@ class ErrorMinimizing(NoiseMethod):
         self.surrogate = Surrogate(self.config, self.compute)
         rounds = Rounds.until_below(self.config.stop_error, self.config.max_rounds, report)
         if self.config.granularity == "class-wise":
-            tensors = self._craft_class_wise(self.surrogate, windows, deltas, rounds, checkpoints)
-        elif self.config.schedule == "online":
+            table = self._craft_class_wise(self.surrogate, windows, deltas, rounds, checkpoints)
+            return NoiseArtifact(self.config, deltas=table, record=rounds.record()) if rank() == 0 else None
+        if self.config.schedule == "online":
             tensors = self._craft_online(self.surrogate, windows, rounds, checkpoints)
         else:
             tensors = self._craft_alternating(self.surrogate, windows, rounds, checkpoints)
-        return NoiseArtifact(self.config, tensors, rounds.record()) if rank() == 0 else None
+        return NoiseArtifact(self.config, tensors, record=rounds.record()) if rank() == 0 else None
 
     def _craft_class_wise(
         self, surrogate: Surrogate, windows: Windows, deltas: ClassDeltas, rounds: Rounds, checkpoints: Checkpoints
-    ) -> dict[str, Tensor]:
+    ) -> DeltaRows:
         next_batch = NextBatch(self.config.seed)
         state = CraftState(surrogate, [rounds], deltas=deltas, batches=next_batch)
         checkpoints.restore(state)
@@ -64,7 +67,7 @@ class ErrorMinimizing(NoiseMethod):
             error, state.version = delta_pass(surrogate, deltas, window, state.version, seed)
             rounds.add(error, len(window) + self.config.weight_steps * self.config.batch_size)
             checkpoints.save(state)
-        return {"deltas": deltas.table(state.version)} if rank() == 0 else {}
+        return deltas.table(state.version)
 
     def _craft_online(
         self, surrogate: Surrogate, windows: Windows, rounds: Rounds, checkpoints: Checkpoints
@@ -114,19 +117,19 @@ class ErrorMinimizing(NoiseMethod):
             checkpoints.save(state)
         return SampleTable.join(gather_objects(table.tensors()))
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        if self.config.granularity == "class-wise":
-            self.table = ClassTable(tensors)
+    def restore(self, artifact: NoiseArtifact) -> None:
+        if artifact.deltas is not None:
+            self.deltas = artifact.deltas
         elif self.config.schedule == "alternating":
-            self.table = SampleTable.restore(self.config.budget, tensors)
+            self.table = SampleTable.restore(self.config.budget, artifact.tensors)
         else:
             self.surrogate = Surrogate(self.config, self.compute)
-            self.surrogate.load(tensors)
+            self.surrogate.load(artifact.tensors)
 
     def delta(self, batch: Batch) -> Tensor:
-        if isinstance(self.table, ClassTable):
-            return self.table.get(batch.labels)
-        if isinstance(self.table, SampleTable):
+        if self.deltas is not None:
+            return self.deltas[batch.labels.cpu()]
+        if self.table is not None:
             return self.table.get(batch.sample_ids, known=True)
         assert self.surrogate is not None, "restore an artifact first"
         return surrogate_deltas(self.surrogate, batch)

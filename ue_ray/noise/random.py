@@ -29,9 +29,9 @@ class Random(NoiseMethod):
     def seeded(self) -> NoiseArtifact:
         """The artifact, which needs no data: everything follows from the configuration's seed."""
         nothing = "nothing to optimise"
-        return NoiseArtifact(self.config, {}, {"goal": nothing, "stopped_by": nothing, "error": None, "rounds": []})
+        return NoiseArtifact(self.config, record={"goal": nothing, "stopped_by": nothing, "error": None, "rounds": []})
 
-    def restore(self, tensors: dict[str, Tensor]) -> None:
+    def restore(self, artifact: NoiseArtifact) -> None:
         pass
 
     def delta(self, batch: Batch) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where a crafted delta is looked up: by class, by sample, or computed from the frozen surrogate."""
+"""Where a sample-wise delta is looked up, by sample, or computed from the frozen surrogate."""
 
 from __future__ import annotations
 
@@ -15,16 +15,6 @@ from ue_ray.errors import UserError
 from ue_ray.noise.surrogate import Surrogate
 
 PERTURB_CHUNK = 64
-
-
-class ClassTable:
-    """One delta a class: ``deltas`` float32 [K,3,s,s]."""
-
-    def __init__(self, tensors: dict[str, Tensor]) -> None:
-        self.deltas = tensors["deltas"]
-
-    def get(self, labels: Tensor) -> Tensor:
-        return self.deltas[labels.cpu()]
 
 
 class SampleTable:

@@ -120,6 +120,20 @@ def read_file(filesystem: fs.FileSystem, path: str, limit: int | None = None) ->
     return persist(read)
 
 
+def read_range(uri: str, start: int, count: int) -> bytes:
+    """``count`` bytes of the object at ``uri`` from ``start`` on. Raises OSError (EIO) where it has fewer."""
+    filesystem, path = resolve(uri)
+
+    def read() -> bytes:
+        with filesystem.open_input_file(path) as file:
+            data: bytes = file.read_at(count, start)
+        if len(data) != count:
+            raise OSError(errno.EIO, "short read")
+        return data
+
+    return persist(read)
+
+
 def write_bytes(uri: str, data: bytes) -> None:
     """Write ``data`` to ``uri``, replacing what is there: a reader sees the old object or the new one, never a part."""
     filesystem, path = resolve(uri)
