@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import PurePosixPath
@@ -41,9 +40,15 @@ class NoiseArtifact:
         """Write the tensors or deltas and then ``card.json`` under ``uri``, unless there is a card: it means a whole
         artifact.
 
-        The tensors' file has a name of its own each time: of two that save here at once, the card's owner keeps his.
+        The tensors' file is named by the config and the record, its seconds to the last digit: of two that save here
+        at once, the card's owner keeps his; who saves the same again writes the same.
         """
-        recorded: dict[str, Any] = {"file": f"noise-{uuid.uuid4().hex[:16]}.safetensors"}
+        card: dict[str, Any] = {
+            "format_version": FORMAT_VERSION,
+            "config": self.config.to_json(),
+            "record": self.record,
+        }
+        recorded: dict[str, Any] = {"file": f"noise-{sha256(json.dumps(card).encode()).hexdigest()[:16]}.safetensors"}
         place = join(uri, recorded["file"])
         if self.deltas is not None:
             recorded["sha256"], recorded["chunks"] = write_deltas(place, self.deltas)
@@ -51,13 +56,7 @@ class NoiseArtifact:
             tensors = save({name: value.contiguous() for name, value in self.tensors.items()})
             recorded["sha256"] = sha256(tensors).hexdigest()
             write_bytes(place, tensors)
-        card = {
-            "format_version": FORMAT_VERSION,
-            "config": self.config.to_json(),
-            "record": self.record,
-            "tensors": recorded,
-        }
-        create_exclusive(join(uri, CARD), json.dumps(card, indent=2).encode())
+        create_exclusive(join(uri, CARD), json.dumps(card | {"tensors": recorded}, indent=2).encode())
 
     @staticmethod
     def is_at(uri: str) -> bool:
