@@ -9,7 +9,7 @@ from tests.noise.test_contract import CPU, config_for
 from ue_ray.budget import Budget
 from ue_ray.errors import UserError
 from ue_ray.images import decode, encode
-from ue_ray.noise import NoiseArtifact
+from ue_ray.noise import NoiseArtifact, restore_method
 from ue_ray.protection import BudgetBroken, ShardProtector, ShardResult, labels_for_artifact, surviving_share
 from ue_ray.samples import Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.sources import open_source
@@ -31,7 +31,14 @@ def protector(folder, output, **handling):
     source = open_source(str(folder / "in"))
     listing = source.list()
     artifact = NoiseArtifact(config_for("random", "class-wise", "online", Budget(8 / 255)))
-    shards = ShardProtector(source, listing.class_names, artifact, CPU, str(folder / output), Handling(**handling))
+    shards = ShardProtector(
+        source,
+        listing.class_names,
+        artifact,
+        restore_method(artifact, CPU),
+        str(folder / output),
+        Handling(**handling),
+    )
     return shards, listing
 
 

@@ -13,10 +13,9 @@ import pyarrow as pa
 import torch
 
 from ue_ray.batches import Batch
-from ue_ray.compute import Compute
 from ue_ray.errors import RunError, UserError
 from ue_ray.images import ENCODINGS, NO_TRANSPARENCY, ImageError, Picture, decode, resize
-from ue_ray.noise import NoiseArtifact, restore_method
+from ue_ray.noise import NoiseArtifact, NoiseMethod
 from ue_ray.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.listing import Source
 from ue_ray.storage.records import is_intact, read_record, write_record
@@ -96,24 +95,23 @@ class BudgetBroken(RunError):
 
 
 class ShardProtector:
-    """Protects shards of one listing with one artifact, which it loads once."""
+    """Protects shards of one listing with one artifact, of which ``method`` gives the deltas."""
 
     def __init__(
         self,
         source: Source,
         class_names: list[str],
         artifact: NoiseArtifact,
-        compute: Compute,
+        method: NoiseMethod,
         output: str,
         handling: Handling = DEFAULT_HANDLING,
     ) -> None:
         self.source = source
         self.class_names = class_names
         self.output = output
-        self.compute = compute
         self.handling = handling
         self.config = artifact.config
-        self.method = restore_method(artifact, compute)
+        self.method = method
         self.artifact_labels = labels_for_artifact(class_names, artifact)
         self.artifact = artifact.digest
 
@@ -175,8 +173,8 @@ class ShardProtector:
             seen = np.stack([resize(sample.image, self.config.image_size) for sample in samples])
         labels = self.artifact_labels[[sample.label for sample in samples]]
         batch = Batch(
-            images=self.compute.images(torch.from_numpy(seen).permute(0, 3, 1, 2)),
-            labels=torch.from_numpy(labels).to(self.compute.device),
+            images=self.method.compute.images(torch.from_numpy(seen).permute(0, 3, 1, 2)),
+            labels=torch.from_numpy(labels).to(self.method.compute.device),
             sample_ids=[sample.sample_id for sample in samples],
             global_count=len(samples),
         )

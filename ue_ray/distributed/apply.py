@@ -11,34 +11,37 @@ import torch
 
 from ue_ray.compute import Compute
 from ue_ray.distributed.cluster import causes, cpus, gpus
+from ue_ray.distributed.delta_server import ServedNoise, start_servers
 from ue_ray.distributed.small_actors import Tries
 from ue_ray.distributed.stream import numbered
 from ue_ray.distributed.survey import Survey
 from ue_ray.errors import RunError
-from ue_ray.noise import NoiseArtifact
+from ue_ray.noise import METHODS, NoiseArtifact, restore_method
 from ue_ray.progress import Progress
 from ue_ray.protection import ShardProtector, ShardResult
 
 MAX_TRIES = 5  # of a shard: machines come and go, but one that always takes its actor with it must end the run
 
 
-def apply(survey: Survey, artifact_uri: str, output: str) -> Iterator[ShardResult]:
+def apply(survey: Survey, artifact_uri: str, output: str, use_gpu: bool = False) -> Iterator[ShardResult]:
     """Protect all of a surveyed input with the artifact, shard by shard, in no particular order.
 
     Shard names depend on the listing alone, so a shard that is done twice is the same file; one that an earlier run
-    of the same work has finished is kept. The driver sees records only: no image ever reaches it.
+    of the same work has finished is kept. The driver sees records only: no image ever reaches it. ``use_gpu``: deltas
+    that a network computes come from GPUs, one actor each; all else, and all other deltas, are work for CPUs.
     """
     count = survey.summary.count
     actors = int(max(1, min(survey.summary.shards, cpus())))
-    gpu_share = min(1.0, gpus() / actors) if gpus() else 0
+    config = NoiseArtifact.load_card(artifact_uri).config
+    served = use_gpu and METHODS[config.method].uses_network(config)
+    servers = start_servers(artifact_uri, max(1, int(gpus()))) if served else []
     tries: Any = ray.remote(Tries).options(num_cpus=0).remote()
     records = numbered(survey.summary.shards).map_batches(
         _Protector,
-        fn_constructor_args=(survey, artifact_uri, output, tries),
+        fn_constructor_args=(survey, artifact_uri, output, tries, servers),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=1,
-        num_gpus=gpu_share or None,
         compute=ray.data.ActorPoolStrategy(size=actors),
     )
     progress = Progress("apply")
@@ -55,15 +58,17 @@ def apply(survey: Survey, artifact_uri: str, output: str) -> Iterator[ShardResul
 
 
 class _Protector:
-    """An actor: loads the artifact once, then protects shard after shard."""
+    """An actor: opens the artifact once, then protects shard after shard."""
 
-    def __init__(self, survey: Survey, artifact_uri: str, output: str, tries: Any) -> None:
+    def __init__(self, survey: Survey, artifact_uri: str, output: str, tries: Any, servers: list[Any]) -> None:
         torch.set_num_threads(1)
         self.tries = tries
         self.table, self.plan = ray.get([survey.table, survey.plan])
-        artifact = NoiseArtifact.load(artifact_uri)
         names = survey.summary.class_names
-        self.shards = ShardProtector(survey.source, names, artifact, Compute.detect(), output, survey.handling)
+        artifact = NoiseArtifact.load_card(artifact_uri) if servers else NoiseArtifact.load(artifact_uri)
+        cpu = Compute.detect("cpu")
+        method = ServedNoise(artifact.config, servers) if servers else restore_method(artifact, cpu)
+        self.shards = ShardProtector(survey.source, names, artifact, method, output, survey.handling)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         results: dict[str, list[Any]] = {"result": [], "kept": []}

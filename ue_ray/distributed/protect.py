@@ -159,7 +159,7 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
             f"craft: stopped at the bound of {noise_config.max_rounds} rounds with error {card.record['error']:.3f}: "
             f"the goal, {card.record['goal']}, was not reached"
         )
-    results = list(apply(found, noise_uri, output.uri))
+    results = list(apply(found, noise_uri, output.uri, workers.use_gpu))
     manifest = output.commit(
         summary.count,
         [result.record for result in results],

@@ -30,6 +30,11 @@ class NoiseMethod(ABC):
 
     granularities: ClassVar[tuple[Granularity, ...]] = ("class-wise", "sample-wise")
 
+    @staticmethod
+    def uses_network(config: NoiseConfig) -> bool:
+        """Whether an image's delta is computed from it by the surrogate, and not looked up or drawn."""
+        return config.granularity == "sample-wise"
+
     def __init__(self, config: NoiseConfig, compute: Compute) -> None:
         self.config = config
         self.compute = compute

@@ -36,6 +36,10 @@ class ErrorMinimizing(NoiseMethod):
         self.deltas: DeltaRows | None = None
         self.table: SampleTable | None = None
 
+    @staticmethod
+    def uses_network(config: NoiseConfig) -> bool:
+        return config.granularity == "sample-wise" and config.schedule == "online"
+
     def craft(
         self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
     ) -> NoiseArtifact | None:

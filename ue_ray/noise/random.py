@@ -14,12 +14,17 @@ from ue_ray.collectives import rank
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
 from ue_ray.noise.checkpoint import Checkpoints
+from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.deltas import ClassDeltas
 from ue_ray.noise.rounds import Report
 
 
 class Random(NoiseMethod):
     """Each delta from a generator of its own, seeded by the class or the sample_id: nothing to optimise or to keep."""
+
+    @staticmethod
+    def uses_network(config: NoiseConfig) -> bool:
+        return False
 
     def craft(
         self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
