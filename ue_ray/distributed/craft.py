@@ -41,6 +41,7 @@ class Workers:
     count: int
     use_gpu: bool
     compile: bool = False
+    at_least: int | None = None  # go on with so many, where there are no more; None: wait for ``count``
 
     def cpus_each(self) -> float:
         """A GPU worker needs one to feed it. A CPU worker takes what a node has but one, which the stream's decoding
@@ -71,7 +72,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         },
         torch_config=TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=workers.count,
+            num_workers=(workers.at_least, workers.count) if workers.at_least else workers.count,  # type: ignore[arg-type]
             use_gpu=workers.use_gpu,
             resources_per_worker={"CPU": workers.cpus_each()} | ({"GPU": 1} if workers.use_gpu else {}),
         ),

@@ -76,6 +76,8 @@ class ProtectConfig:
     """The network that crafts the noise. Default: resnet18 where there is a GPU, resnet9 where there is none."""
     num_workers: int = 1
     """Train workers that craft together."""
+    min_workers: int | None = None
+    """Go on with so few where a lost worker is not replaced. Default: --num-workers, so wait."""
     use_gpu: Literal["auto", "yes", "no"] = "auto"
     """A GPU for each worker. auto: where the cluster has GPUs now; yes also waits for nodes still to be started."""
     seed: int = 0
@@ -121,6 +123,8 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
         check_model(config.surrogate)
     if config.num_workers < 1:
         raise UserError(f"num-workers is {config.num_workers}: it must be at least 1")
+    if config.min_workers is not None and not 1 <= config.min_workers <= config.num_workers:
+        raise UserError(f"min-workers is {config.min_workers}: it must be from 1 to --num-workers")
     Budget(parse_epsilon(config.epsilon), config.norm)
     if config.artifact is not None:
         _refuse_crafting_options(config)
@@ -134,7 +138,7 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
     output.check(config.mode)
     given = NoiseArtifact.load(absolute(config.artifact)) if config.artifact else None
     cluster.connect()
-    workers = Workers(config.num_workers, _use_gpu(config), config.compile)
+    workers = Workers(config.num_workers, _use_gpu(config), config.compile, _at_least(config))
     found = survey(source, handling)
     summary = found.summary
     if given is not None:
@@ -224,6 +228,10 @@ def _use_gpu(config: ProtectConfig) -> bool:
             f"{available:g} GPUs for {config.num_workers} workers: give --num-workers {available:g}, or --use-gpu no"
         )
     return config.use_gpu == "yes" or (config.use_gpu == "auto" and available > 0)
+
+
+def _at_least(config: ProtectConfig) -> int | None:
+    return config.min_workers if config.min_workers != config.num_workers else None
 
 
 def with_preset(config: ProtectConfig) -> ProtectConfig:
