@@ -51,15 +51,15 @@ TABLE: dict[str, dict[str, Any] | None] = {
 GRAY = {"epsilon": "16/255", "max_rounds": 30}
 MOSTLY_GRAY = GRAY | {"canvas": 16, "views": "crop,grayscale,grayscale"}
 RECIPES = TABLE | {
-    "plain-16": {"epsilon": "16/255"},
     "canvas-8": {"canvas": 8},
+    "canvas-16": {"canvas": 16},
     "canvas-16-views": {"canvas": 16, "views": "crop,flip,jpeg,resize", "max_rounds": 30},
     "canvas-16-gray": GRAY | {"canvas": 16, "views": "grayscale"},
+    "canvas-16-third-gray": GRAY | {"canvas": 16, "views": "crop,flip,grayscale"},
     "canvas-16-mostly-gray": MOSTLY_GRAY,
     "canvas-16-mostly-gray-12": MOSTLY_GRAY | {"epsilon": "12/255"},
     "canvas-16-mostly-gray-8": MOSTLY_GRAY | {"epsilon": "8/255"},
     "canvas-8-gray": GRAY | {"canvas": 8, "views": "crop,flip,grayscale"},
-    "canvas-32-gray": GRAY | {"views": "grayscale,jpeg"},
 }
 
 

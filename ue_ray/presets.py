@@ -8,12 +8,13 @@ from ue_ray.errors import UserError
 
 # photos: for images that will be published, and so re-compressed and resized. Delta lives on 16x16, whatever their
 # size: what a photo shrunk to 32x32 still shows, a JPEG keeps. Grayscale takes the colours, in which most of such a
-# delta is; only with the largest budget is there enough left for brightness, and only there is it crafted for that.
+# delta is; from 12/255 on there is enough left for brightness, and there it is crafted for that.
+_GRAYS = {"canvas": 16, "views": "crop,grayscale,grayscale", "max_rounds": 30}
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "photos": {
-        "low": {"epsilon": "8/255", "canvas": 16},
-        "mid": {"epsilon": "12/255", "canvas": 16},
-        "high": {"epsilon": "16/255", "canvas": 16, "views": "crop,flip,grayscale", "max_rounds": 30},
+        "low": {"epsilon": "8/255", "canvas": 16, "views": "crop,flip,jpeg,resize", "max_rounds": 30},
+        "mid": {"epsilon": "12/255", **_GRAYS},
+        "high": {"epsilon": "16/255", **_GRAYS},
     }
 }
 
