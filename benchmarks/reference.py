@@ -13,9 +13,10 @@ from torch.nn import functional
 
 def algorithm_1(
     model: nn.Module, images: Tensor, labels: Tensor, class_wise: bool, epsilon: float, pgd_steps: int,
-    weight_steps: int, rounds: int, batch_size: int, num_classes: int,
+    weight_steps: int, rounds: int, batch_size: int, num_classes: int, stop_error: float = 0.0,
 ) -> tuple[Tensor, float, int]:  # fmt: skip
-    """``rounds`` rounds on ``images`` float32 [n,3,S,S]; returns (deltas, the last error, image-steps made).
+    """At most ``rounds`` rounds on ``images`` float32 [n,3,S,S], until the error is below ``stop_error``; returns
+    (deltas, the last error, image-steps made).
 
     An image-step is one image through one weight step or one PGD step.
     """
@@ -58,4 +59,6 @@ def algorithm_1(
                 logits = model((images[rows] + deltas[index[rows]]).clamp(0, 1))
                 wrong += int((logits.argmax(1) != labels[rows]).sum())
         error = wrong / len(images)
+        if error < stop_error:
+            break
     return deltas, error, made

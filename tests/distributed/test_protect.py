@@ -110,20 +110,21 @@ def test_an_artifact_applied_again_gives_the_same_images(photos, protected, tmp_
     assert rows(tmp_path / "again") == rows(output)
 
 
-def test_one_worker_and_two_craft_the_same_class_wise_delta(protected, photos, tmp_path):
+@pytest.mark.parametrize("workers", [1, 4])
+def test_any_number_of_workers_crafts_the_same_class_wise_delta(workers, protected, photos, tmp_path):
     """Tolerance: at most 1 % of the elements differ, after 2 rounds. Sums are made in another order, and a gradient
     that is nearly zero may then change its sign: that element moves by up to 2 alpha a step."""
     output, _ = protected
-    protect(ProtectConfig(str(photos), str(tmp_path / "one"), data_fraction=1.0, num_workers=1, **QUICK))
-    two = NoiseArtifact.load(str(output / "noise"))
-    one = NoiseArtifact.load(str(tmp_path / "one" / "noise"))
-    assert one.deltas is not None
+    config = ProtectConfig(str(photos), str(tmp_path / "out"), data_fraction=1.0, num_workers=workers, **QUICK)
+    protect(config)
+    two, other = (NoiseArtifact.load(str(place / "noise")) for place in (output, tmp_path / "out"))
+    assert (two.record["workers"], other.record["workers"]) == (2, workers)
     assert two.deltas is not None
-    assert (one.record["workers"], two.record["workers"]) == (1, 2)
-    difference = (whole(one.deltas) - whole(two.deltas)).abs()
-    assert whole(one.deltas).abs().mean() > 0.5 / 255
+    assert other.deltas is not None
+    difference = (whole(other.deltas) - whole(two.deltas)).abs()
+    assert whole(other.deltas).abs().mean() > 0.5 / 255
     assert (difference > 1e-6).float().mean() < 0.01
-    assert [entry["error"] for entry in one.record["rounds"]] == [entry["error"] for entry in two.record["rounds"]]
+    assert [entry["error"] for entry in other.record["rounds"]] == [entry["error"] for entry in two.record["rounds"]]
 
 
 def test_sample_wise_noise_from_the_same_seed_is_the_same_twice(tmp_path):
