@@ -61,7 +61,8 @@ class ProtectConfig:
     preset: str | None = None
     """photos: a delta that outlives JPEG and resizing, for images to be published. Options given beside it win."""
     strength: str = "mid"
-    """Of the preset: low, mid or high; how far it may go (docs/survival.md)."""
+    """Of the preset: low (8/255; PSNR 32 dB, SSIM 0.96), mid (12/255; 31 dB, 0.95) or high (16/255; 28 dB, 0.92). From
+    mid on it outlives grayscale too (docs/survival.md)."""
     method: str = "error-minimizing"
     """error-minimizing, error-maximizing or random."""
     granularity: Granularity = "class-wise"
