@@ -159,7 +159,7 @@ def test_a_place_is_tried_before_the_work(bucket: str, monkeypatch: pytest.Monke
     prepare_empty(uri)
     prepare_empty(uri)  # the trial leaves nothing behind
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "reader")
-    for attempt in (lambda: prepare_empty(uri), lambda: Output(uri).begin("refuse", CARD)):
+    for attempt in (lambda: prepare_empty(uri), lambda: Output(uri).check("refuse")):
         with pytest.raises(UserError, match="cannot be written"):
             attempt()
 

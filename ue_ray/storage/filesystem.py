@@ -173,6 +173,26 @@ def create_exclusive(uri: str, data: bytes) -> bool:
     return True
 
 
+def check_writable(uri: str) -> None:
+    """Raises OSError if nothing can be written below the folder ``uri``; leaves nothing there.
+
+    Locally the nearest folder that exists is asked for its permissions, elsewhere an object is put and deleted.
+    """
+    filesystem, path = resolve(uri)
+    if isinstance(filesystem, fs.LocalFileSystem):
+        while not os.path.lexists(path):
+            path = os.path.dirname(path)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return
+    probe = f".probe-{uuid.uuid4().hex}"  # its own, because another run may be trying too
+    write_bytes(join(uri, probe), b"")
+    if isinstance(filesystem, S3):
+        filesystem.delete(f"{path}/{probe}")  # Arrow would put a marker where the last object of a folder was
+    else:
+        filesystem.delete_file(f"{path}/{probe}")
+
+
 def list_names(uri: str) -> list[str]:
     """The names of what lies directly in the folder ``uri``, sorted; empty where there is no folder."""
     filesystem, path = resolve(uri)

@@ -16,6 +16,7 @@ from pyarrow import fs
 
 from ue_ray.errors import RunError, UserError, one_line
 from ue_ray.storage.filesystem import (
+    check_writable,
     create_exclusive,
     join,
     list_names,
@@ -53,9 +54,13 @@ class Output:
         self.started = ""
 
     def check(self, mode: Mode) -> None:
-        """Raises UserError at once if ``begin`` would refuse the place as it is."""
+        """Raises UserError at once if ``begin`` would refuse the place as it is, or could not write to it."""
         held = self._held()
         if not held:
+            try:
+                check_writable(self.uri)
+            except OSError as error:
+                raise UserError(f"{self.uri}: cannot be written: {one_line(error)}") from error
             return
         ours = SUCCESS in held or self._run() is not None
         if mode == "refuse":
@@ -217,9 +222,7 @@ def prepare_empty(uri: str) -> None:
     try:
         if held := list_names(uri):
             raise UserError(f"{uri}: is not empty (holds {held[0]}); choose an empty place or remove it")
-        write_bytes(join(uri, ".probe"), b"")
-        filesystem, path = resolve(uri)
-        filesystem.delete_file(f"{path}/.probe")
+        check_writable(uri)
     except OSError as error:
         raise UserError(f"{uri}: cannot be written: {one_line(error)}") from error
 

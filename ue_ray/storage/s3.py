@@ -159,6 +159,11 @@ class S3(fs.S3FileSystem):
             return tries > 1 and self.read(path) == data
         return True
 
+    def delete(self, path: str) -> None:
+        """Delete the object; nothing happens where there is none."""
+        bucket, key = _split(path)
+        self._delete(bucket, [key])
+
     def delete_below(self, root: str) -> None:
         """Delete every object below the folder ``root``, its marker too."""
         bucket, prefix = _split(root)
