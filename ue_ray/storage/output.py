@@ -55,13 +55,17 @@ class Output:
 
     def check(self, mode: Mode) -> None:
         """Raises UserError at once if ``begin`` would refuse the place as it is, or could not write to it."""
-        held = self._held()
-        if not held:
+        if not self._refuse(mode):
             try:
                 check_writable(self.uri)
             except OSError as error:
                 raise UserError(f"{self.uri}: cannot be written: {one_line(error)}") from error
-            return
+
+    def _refuse(self, mode: Mode) -> set[str]:
+        """What the place holds. Raises UserError if a run in this mode may not begin there."""
+        held = self._held()
+        if not held:
+            return held
         ours = SUCCESS in held or self._run() is not None
         if mode == "refuse":
             state = (
@@ -75,6 +79,7 @@ class Output:
             raise UserError(f"{self.uri}: {state}: {advice}")
         if not ours:
             raise UserError(f"{self.uri}: holds {min(held)}, and no run of this tool: choose an empty place")
+        return held
 
     def begin(self, mode: Mode, card: dict[str, Any]) -> dict[str, Any] | None:
         """Claim the place for the run that ``card`` describes; returns the manifest if that run is finished already.
@@ -82,7 +87,7 @@ class Output:
         Raises UserError if something else is there, and says in what it differs, or if the place cannot be written.
         """
         try:
-            self.check(mode)
+            self._refuse(mode)
             if mode == "overwrite":
                 self.remove()
             card = json.loads(json.dumps(card))
