@@ -105,9 +105,9 @@ class Run:
 
 
 @cache
-def data_set(options: Survival, split: str, skip: int, count: int | None) -> tuple[Block, list[str]]:
+def data_set(data: str, split: str, skip: int, count: int | None) -> tuple[Block, list[str]]:
     """The images of each class from ``skip`` on, ``count`` of them or all, decoded; and the classes' names."""
-    source = open_source(str(Path(options.data, f"{split}.parquet")))
+    source = open_source(str(Path(data, f"{split}.parquet")))
     listing = source.list()
     labels = listing.labels()
     end = None if count is None else skip + count
@@ -120,7 +120,7 @@ def craft(options: Survival, recipe: str) -> NoiseArtifact:
     folder = Path(options.output, "noise", recipe)
     if (folder / "card.json").exists():
         return NoiseArtifact.load(str(folder))
-    block, names = data_set(options, "train", 0, options.per_class)
+    block, names = data_set(options.data, "train", 0, options.per_class)
     chosen = dict(RECIPES[recipe] or {})
     budget = Budget(parse_epsilon(chosen.pop("epsilon", "8/255")))
     parameters = default_parameters("error-minimizing", "class-wise", "online", budget.epsilon)
@@ -149,7 +149,7 @@ def craft(options: Survival, recipe: str) -> NoiseArtifact:
 
 def train_set(options: Survival, recipe: str) -> DataSet:
     """The training images, carrying the recipe's noise."""
-    block, names = data_set(options, "train", 0, options.per_class)
+    block, names = data_set(options.data, "train", 0, options.per_class)
     images = np.ascontiguousarray(block.images.transpose(0, 2, 3, 1))
     if RECIPES[recipe] is not None:
         method = restore_method(craft(options, recipe), Compute.detect("cpu"))
@@ -162,9 +162,9 @@ def train_set(options: Survival, recipe: str) -> DataSet:
 def unseen(options: Survival) -> DataSet:
     """What victims are judged on: the test images, or training images held out."""
     block, names = (
-        data_set(options, "train", options.per_class, options.held_out)
+        data_set(options.data, "train", options.per_class, options.held_out)
         if options.held_out
-        else data_set(options, "test", 0, options.test_per_class)
+        else data_set(options.data, "test", 0, options.test_per_class)
     )
     return DataSet(block.images.transpose(0, 2, 3, 1), block.labels, list(block.sample_ids), names, 0)
 

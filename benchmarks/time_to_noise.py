@@ -25,6 +25,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.reference import algorithm_1
+from benchmarks.survival import data_set
 from ue_ray.batches import Windows
 from ue_ray.budget import Budget
 from ue_ray.compute import Compute
@@ -36,8 +37,7 @@ from ue_ray.noise.checkpoint import Checkpoints
 from ue_ray.noise.config import class_wise_batch_size, default_parameters
 from ue_ray.noise.delta_file import whole
 from ue_ray.noise.deltas import LocalDeltas
-from ue_ray.sampling import Block, decode_block, stratified_rows
-from ue_ray.storage.sources import open_source
+from ue_ray.sampling import Block, stratified_rows
 from ue_ray.training import TrainingPlan
 
 BUDGET = Budget(8 / 255)
@@ -64,14 +64,6 @@ class TimeToNoise:
     """Of the victims: ResNet-9, batches of 64, learning rate 0.05 on a cosine."""
     ways: tuple[str, ...] = tuple(WAYS)
     seed: int = 0
-
-
-def load(options: TimeToNoise, split: str, count: int) -> tuple[Block, list[str]]:
-    source = open_source(str(Path(options.data, f"{split}.parquet")))
-    listing = source.list()
-    labels = listing.labels()
-    rows = np.sort(np.concatenate([np.flatnonzero(labels == label)[:count] for label in np.unique(labels)]))
-    return decode_block(source, listing.table, rows, side=32), listing.class_names
 
 
 def crafted(way: str, part: Block, names: list[str], seed: int) -> tuple[torch.Tensor, float, float]:
@@ -112,8 +104,8 @@ def crafted(way: str, part: Block, names: list[str], seed: int) -> tuple[torch.T
 
 
 def main(options: TimeToNoise) -> None:
-    train, names = load(options, "train", options.per_class)
-    test, _ = load(options, "test", options.test_per_class)
+    train, names = data_set(options.data, "train", 0, options.per_class)
+    test, _ = data_set(options.data, "test", 0, options.test_per_class)
     rows = stratified_rows(train.labels, 0.2, seed=options.seed)
     part = Block(rows, train.images[rows], train.labels[rows], [train.sample_ids[row] for row in rows])
     unseen = DataSet(test.images.transpose(0, 2, 3, 1), test.labels, test.sample_ids, names, 0)
