@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,14 +46,17 @@ def main() -> None:
     result: dict[str, Any] = circumstances()
     folder.walk = lambda filesystem, root: keys(options.keys)  # type: ignore[assignment]
     before, _ = resident()
+    started = time.perf_counter()
     listing = folder.FolderSource("/bucket").list()
+    seconds = time.perf_counter() - started
     after, peak = resident()
     result |= {
         "keys": len(listing.table),
+        "seconds": round(seconds, 2),
         "classes": len(listing.class_names),
         "mib": {"before": round(before), "peak_above": round(peak - before), "kept_above": round(after - before)},
     }
-    print(json.dumps(result["mib"]))
+    print(json.dumps({"seconds": result["seconds"], **result["mib"]}))
     write(options.output, result)
 
 
