@@ -38,7 +38,7 @@ from ue_ray.models import build
 from ue_ray.noise import NoiseConfig, new_method
 from ue_ray.noise.checkpoint import Checkpoints
 from ue_ray.noise.config import default_parameters
-from ue_ray.noise.deltas import LocalDeltas
+from ue_ray.noise.deltas import ReplicatedDeltas
 from ue_ray.sampling import Block
 from ue_ray.training import WeightSteps
 
@@ -123,7 +123,7 @@ class Craft(Subject):
         ids = [str(row) for row in range(self.options.images)]
         block = Block(np.arange(self.options.images), self.images, self.labels, ids)
         windows = Windows(lambda: iter([block]), self.options.batch_size, self.compute)
-        deltas = LocalDeltas(self.options.num_classes, self.config.canvas, self.config.budget)
+        deltas = ReplicatedDeltas(self.options.num_classes, self.config.canvas, self.config.budget)
         artifact = new_method(self.config, self.compute).craft(windows, deltas, lambda entry: None, Checkpoints())
         assert artifact is not None
         rounds = artifact.record["rounds"]

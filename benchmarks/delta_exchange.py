@@ -4,9 +4,9 @@
 
 Two workers share a global batch of 128 rows with labels drawn at random. Timed, for every batch on every worker:
 
+- replicated: the product's ``ReplicatedDeltas``: all-reduces (gloo) of all classes' counts and the touched ones' sums;
 - actors: the product's ``SharedDeltas``: pull the deltas of one's own rows, push the sums of the stepped ones;
-- sparse: each worker holds the whole table; an all-gather (gloo) of the touched classes' sums, then the same mean;
-- dense: each worker holds the whole table; an all-reduce of sums and counts for all classes;
+- gather: each worker holds the whole table; an all-gather of the touched classes' sums, then the same mean;
 - step: what lies between a pull and a push, one PGD step of the surrogate on this worker's rows.
 
 A batch ends when both workers have the next version. Medians over batches and workers, in milliseconds. Linux.
@@ -35,17 +35,18 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from ue_ray.budget import Budget
 from ue_ray.compute import Compute
 from ue_ray.distributed import cluster
+from ue_ray.distributed.craft import default_table
 from ue_ray.distributed.delta_actors import SharedDeltas
 from ue_ray.machine import machine, versions
 from ue_ray.noise import NoiseConfig
 from ue_ray.noise.config import default_parameters
-from ue_ray.noise.deltas import mean_delta
+from ue_ray.noise.deltas import ClassDeltas, ReplicatedDeltas, mean_delta
 from ue_ray.noise.surrogate import Surrogate
 
 BUDGET = Budget(8 / 255)
 BATCH = 128
 WORKERS = 2
-DENSE_LIMIT = 1 << 30  # bytes of a table beyond which summing all of it is not tried
+WAYS = ("replicated", "actors", "gather")
 
 
 class Worker:
@@ -56,25 +57,28 @@ class Worker:
         dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=number, world_size=WORKERS)
         self.number = number
 
-    def actors(self, deltas: SharedDeltas, classes: int, side: int, batches: int) -> list[float]:
+    def table(self, deltas: ClassDeltas | None, classes: int, side: int, batches: int) -> list[float]:
+        """Of the product's: ``deltas``, or a table replicated in both."""
+        table = deltas if deltas is not None else ReplicatedDeltas(classes, side, BUDGET)
+
         def exchange(version: int, touched: Tensor, members: Tensor, stepped: Tensor, counts: Tensor) -> float:
             started = time.perf_counter()
-            deltas.pull(touched, version)
+            table.pull(touched, version)
             pulled = time.perf_counter() - started
-            sums = self._sums(stepped, members, len(touched))
+            sums = torch.zeros(len(touched), *stepped.shape[1:]).index_add_(0, members, stepped)
             dist.barrier()  # the step in between takes as long on both
             started = time.perf_counter()
-            deltas.push(version, touched, sums, counts)
-            deltas.pull(touched[:1], version + 1)  # there once both have pushed
+            table.push(version, touched, sums, counts)
+            table.pull(touched[:1], version + 1)  # there once both have pushed
             return pulled + time.perf_counter() - started
 
         return self._run(exchange, classes, side, batches)
 
-    def sparse(self, classes: int, side: int, batches: int) -> list[float]:
+    def gather(self, classes: int, side: int, batches: int) -> list[float]:
         table = torch.zeros(classes, 3, side, side)
 
         def exchange(version: int, touched: Tensor, members: Tensor, stepped: Tensor, counts: Tensor) -> float:
-            sums = self._sums(stepped, members, len(touched))
+            sums = torch.zeros(len(touched), *stepped.shape[1:]).index_add_(0, members, stepped)
             dist.barrier()
             started = time.perf_counter()
             most = torch.tensor([len(touched)])
@@ -91,24 +95,6 @@ class Worker:
             rows, at = every[:, 0].to(torch.int64).unique(return_inverse=True)
             total = torch.zeros(len(rows), every.shape[1] - 1).index_add_(0, at, every[:, 1:])
             table[rows] = mean_delta(BUDGET, table[rows], total[:, 1:].view(-1, 3, side, side), total[:, 0])
-            table[touched]
-            return time.perf_counter() - started
-
-        return self._run(exchange, classes, side, batches)
-
-    def dense(self, classes: int, side: int, batches: int) -> list[float]:
-        table = torch.zeros(classes, 3, side, side)
-
-        def exchange(version: int, touched: Tensor, members: Tensor, stepped: Tensor, counts: Tensor) -> float:
-            sums = self._sums(stepped, members, len(touched))
-            dist.barrier()
-            started = time.perf_counter()
-            total = torch.zeros(classes, 3, side, side)
-            number = torch.zeros(classes)
-            total[touched], number[touched] = sums, counts
-            dist.all_reduce(total)
-            dist.all_reduce(number)
-            table.copy_(mean_delta(BUDGET, table, total, number))
             table[touched]
             return time.perf_counter() - started
 
@@ -149,10 +135,6 @@ class Worker:
             took.append(exchange(version, touched, members, stepped, counts))
         return took[2:]
 
-    @staticmethod
-    def _sums(stepped: Tensor, members: Tensor, classes: int) -> Tensor:
-        return torch.zeros(classes, *stepped.shape[1:]).index_add_(0, members, stepped)
-
 
 def both(workers: list[Any], method: str, *arguments: Any) -> dict[str, float]:
     """The median and the quartiles over batches and workers, in milliseconds."""
@@ -186,20 +168,21 @@ def main() -> None:
         "surrogate": options.surrogate,
         "milliseconds": {},
     }
-    print(f"{'table':>12} {'actors':>9} {'sparse':>9} {'dense':>9} {'step':>9}  actors / (actors + step)")
+    print(f"{'table':>12} {' '.join(f'{way:>10}' for way in WAYS)} {'step':>10}  default: exchange / (exchange + step)")
     for name in options.tables:
         classes, side = map(int, name.split("x"))
+        found = {"replicated": both(workers, "table", None, classes, side, options.batches)}
         deltas = SharedDeltas.create(classes, side, BUDGET, WORKERS, shards=WORKERS)
-        found = {"actors": both(workers, "actors", deltas, classes, side, options.batches)}
+        found["actors"] = both(workers, "table", deltas, classes, side, options.batches)
         del deltas  # and its actors' memory
-        found["sparse"] = both(workers, "sparse", classes, side, options.batches)
-        if classes * 3 * side * side * 4 <= DENSE_LIMIT:
-            found["dense"] = both(workers, "dense", classes, side, options.batches)
+        found["gather"] = both(workers, "gather", classes, side, options.batches)
         found["step"] = both(workers, "step", classes, side, options.surrogate)
-        share = found["actors"]["median"] / (found["actors"]["median"] + found["step"]["median"])
-        result["milliseconds"][name] = found | {"share": round(share, 4)}
-        cells = [f"{found[way]['median']:9.1f}" if way in found else " " * 9 for way in ("actors", "sparse", "dense")]
-        print(f"{name:>12} {' '.join(cells)} {found['step']['median']:9.1f}  {100 * share:.1f} %", flush=True)
+        default = default_table(classes, side, "cpu")
+        exchange, step = found[default]["median"], found["step"]["median"]
+        share = exchange / (exchange + step)
+        result["milliseconds"][name] = found | {"default": default, "share": round(share, 4)}
+        cells = [f"{found[way]['median']:10.1f}" for way in WAYS]
+        print(f"{name:>12} {' '.join(cells)} {step:10.1f}  {default}: {100 * share:.1f} %", flush=True)
         if options.output:
             Path(options.output).write_text(json.dumps(result, indent=2) + "\n")
 

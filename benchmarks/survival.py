@@ -31,10 +31,10 @@ from ue_ray.compute import Compute
 from ue_ray.countermeasures import parse
 from ue_ray.evaluation import DataSet, purified, run_victim
 from ue_ray.machine import machine, versions
-from ue_ray.noise import NoiseArtifact, NoiseConfig, new_method, restore_method
+from ue_ray.noise import NoiseArtifact, NoiseConfig, new_method, open_noise
 from ue_ray.noise.checkpoint import Checkpoints
 from ue_ray.noise.config import class_wise_batch_size, default_parameters
-from ue_ray.noise.deltas import LocalDeltas
+from ue_ray.noise.deltas import ReplicatedDeltas
 from ue_ray.presets import PRESETS, preset
 from ue_ray.quality import psnr, ssim
 from ue_ray.samples import Sample, decode_rows
@@ -139,7 +139,7 @@ def craft(options: Survival, recipe: str) -> NoiseArtifact:
     )
     part = Block(rows, block.images[rows], block.labels[rows], [block.sample_ids[row] for row in rows])
     compute = Compute.detect("cpu")
-    deltas = LocalDeltas(len(names), config.canvas, budget)
+    deltas = ReplicatedDeltas(len(names), config.canvas, budget)
     windows = Windows(lambda: iter([part]), config.batch_size, compute)
     artifact = new_method(config, compute).craft(windows, deltas, lambda entry: None, Checkpoints())
     assert artifact is not None
@@ -152,10 +152,10 @@ def train_set(options: Survival, recipe: str) -> DataSet:
     block, names = data_set(options.data, "train", 0, options.per_class)
     images = np.ascontiguousarray(block.images.transpose(0, 2, 3, 1))
     if RECIPES[recipe] is not None:
-        method = restore_method(craft(options, recipe), Compute.detect("cpu"))
+        noise = open_noise(craft(options, recipe), Compute.detect("cpu"))
         labels = torch.from_numpy(block.labels)
         batch = Batch(torch.from_numpy(block.images).to(torch.float32) / 255, labels, block.sample_ids, len(labels))
-        images = np.stack(method.protect(list(images), batch))
+        images = np.stack(noise.protect(list(images), batch))
     return DataSet(images, block.labels, list(block.sample_ids), names, 0)
 
 
@@ -193,11 +193,11 @@ def likeness(options: Survival, recipe: str) -> dict[str, float]:
     """How like their originals photos stay that carry the recipe's noise: means over the photos and all classes."""
     source = open_source(str(options.photos))
     listing = source.list()
-    method = restore_method(craft(options, recipe), Compute.detect("cpu"))
-    classes = len(method.config.class_names)
+    noise = open_noise(craft(options, recipe), Compute.detect("cpu"))
+    classes = len(noise.config.class_names)
     photos = [entry.image for entry in decode_rows(source, listing.table.slice(0, 100)) if isinstance(entry, Sample)]
     labels = torch.arange(len(photos)) % classes
-    carrying = method.protect(photos, Batch(torch.empty(0), labels, [""] * len(photos), len(photos)))
+    carrying = noise.protect(photos, Batch(torch.empty(0), labels, [""] * len(photos), len(photos)))
     pairs = list(zip(photos, carrying, strict=True))
     return {
         "photos": len(photos),

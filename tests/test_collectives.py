@@ -1,6 +1,7 @@
 """Two gloo processes against one: the same global batch gives the same statistics, gradients and batches."""
 
 import numpy as np
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -8,8 +9,10 @@ from torch import nn
 
 from tests.test_batches import block
 from ue_ray.batches import Windows
+from ue_ray.budget import Budget
 from ue_ray.collectives import data_parallel
 from ue_ray.compute import Compute
+from ue_ray.noise.deltas import ReplicatedDeltas
 from ue_ray.training import WeightSteps
 
 CPU = Compute.detect("cpu")
@@ -35,6 +38,21 @@ def train(parts, compute=CPU):
     return {name: value.clone() for name, value in steps.network.state_dict().items()}
 
 
+# Of each of two workers, for three global batches: the classes of its rows, and how many rows each has.
+PUSHES = [([0, 3], [1, 2], [3, 4], [2, 1]), ([], [], [1], [1]), ([4, 0], [1, 1], [], [])]
+
+
+def pushed(parts):
+    """A table of five classes after pushes of (classes, rows of each) to version after version."""
+    table = ReplicatedDeltas(5, 2, Budget(8 / 255))
+    for version, (classes, counts) in enumerate(parts):
+        rows = torch.tensor(classes, dtype=torch.int64)
+        number = torch.tensor(counts, dtype=torch.float32)
+        sums = number.view(-1, 1, 1, 1) * (1 + rows.view(-1, 1, 1, 1)) * torch.linspace(-0.01, 0.01, 12).view(3, 2, 2)
+        table.push(version, rows, sums, number)
+    return table.deltas
+
+
 def worker(rank, path, results):
     dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
     torch.set_num_threads(1)
@@ -46,7 +64,8 @@ def worker(rank, path, results):
     small = iter(Windows(lambda: iter([block(rows) for rows in held]), 4, CPU, window_bytes=1))
     sizes = [len(next(small)) for _ in range(4)]
     rounded = train(parts, Compute(torch.device("cpu"), bf16=True))
-    results[rank] = (state, batches, sizes, rounded)
+    deltas = pushed([push[2 * rank : 2 * rank + 2] for push in PUSHES])
+    results[rank] = (state, batches, sizes, rounded, deltas)
     dist.destroy_process_group()
 
 
@@ -54,8 +73,8 @@ def test_two_workers_do_what_one_does(tmp_path):
     with mp.Manager() as manager:
         results = manager.dict()
         mp.spawn(worker, (str(tmp_path / "rendezvous"), results), nprocs=2)
-        first, first_batches, sizes, rounded = results[0]
-        second, second_batches, other_sizes, _ = results[1]
+        first, first_batches, sizes, rounded, deltas = results[0]
+        second, second_batches, other_sizes, _, other_deltas = results[1]
     alone = train([(slice(0, 6), 6), (slice(6, 12), 6)])
     for name, value in alone.items():
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)  # workers agree to the bit
@@ -63,6 +82,9 @@ def test_two_workers_do_what_one_does(tmp_path):
     alone_rounded = train([(slice(0, 6), 6), (slice(6, 12), 6)], Compute(torch.device("cpu"), bf16=True))
     for name, value in alone_rounded.items():  # under bfloat16 autocast: statistics still in float32
         torch.testing.assert_close(rounded[name], value, rtol=0.05, atol=0.02)
+    torch.testing.assert_close(deltas, other_deltas, rtol=0, atol=0)
+    torch.testing.assert_close(deltas, pushed([([0, 3, 4], [1, 4, 1]), ([1], [1]), ([0, 4], [1, 1])]))
+    assert deltas.abs().amax((1, 2, 3)).tolist() == pytest.approx([0.01, 0.02, 0, 8 / 255, 8 / 255])
     whole = next(iter(Windows(lambda: iter([block([*range(8), 10])]), 4, CPU)))
     for one, left, right in zip(whole.batches(0), first_batches, second_batches, strict=True):
         assert sorted(left[0] + right[0]) == sorted(one.sample_ids)

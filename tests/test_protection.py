@@ -9,7 +9,7 @@ from tests.noise.test_contract import CPU, config_for
 from ue_ray.budget import Budget
 from ue_ray.errors import UserError
 from ue_ray.images import decode, encode
-from ue_ray.noise import NoiseArtifact, restore_method
+from ue_ray.noise import NoiseArtifact, open_noise
 from ue_ray.protection import BudgetBroken, ShardProtector, ShardResult, labels_for_artifact, surviving_share
 from ue_ray.samples import Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.sources import open_source
@@ -35,7 +35,7 @@ def protector(folder, output, **handling):
         source,
         listing.class_names,
         artifact,
-        restore_method(artifact, CPU),
+        open_noise(artifact, CPU),
         str(folder / output),
         Handling(**handling),
     )
@@ -157,7 +157,7 @@ def test_a_result_survives_json(folder):
 
 def test_an_output_outside_the_budget_stops_the_run(folder, monkeypatch):
     shards, listing = protector(folder, "out")
-    monkeypatch.setattr(shards.method, "protect", lambda images, _: [image ^ 128 for image in images])
+    monkeypatch.setattr(shards.noise, "protect", lambda images, _: [image ^ 128 for image in images])
     with pytest.raises(BudgetBroken, match=r"changed by .* the budget is"):
         shards.protect(0, listing.table)
     assert not list((folder / "out").rglob("*.parquet"))

@@ -41,16 +41,18 @@ class Window:
         order = np.argsort(self.positions)
         self.positions = self.positions[order]
         if blocks:
-            self.images = torch.from_numpy(np.concatenate([b.images for b in blocks])[order])
-            self.labels = torch.from_numpy(np.concatenate([b.labels for b in blocks])[order])
+            images = torch.from_numpy(np.concatenate([b.images for b in blocks])[order])
+            labels = torch.from_numpy(np.concatenate([b.labels for b in blocks])[order])
         self.sample_ids = [sample_id for b in blocks for sample_id in b.sample_ids]
         self.sample_ids = [self.sample_ids[i] for i in order]
-        everyone = gather_objects((self.positions, self.images.shape[1:] if blocks else None))
+        everyone = gather_objects((self.positions, images.shape[1:] if blocks else None))
         self.everywhere = np.sort(np.concatenate([positions for positions, _ in everyone]))
         if not blocks:  # a worker whose stream ended before the others': it takes part with empty batches
             shape = next((shape for _, shape in everyone if shape is not None), (3, 1, 1))
-            self.images = torch.empty((0, *shape), dtype=torch.uint8)
-            self.labels = torch.empty(0, dtype=torch.int64)
+            images = torch.empty((0, *shape), dtype=torch.uint8)
+            labels = torch.empty(0, dtype=torch.int64)
+        self.images = images.to(compute.device)  # once, as bytes: batches are then cut out where they are used
+        self.labels = labels.to(compute.device)
 
     def __len__(self) -> int:
         """Rows on all workers."""
@@ -74,10 +76,10 @@ class Window:
             yield self._batch(rows[found], len(wanted))
 
     def _batch(self, rows: np.ndarray, global_count: int) -> Batch:
-        index = torch.from_numpy(rows)
+        index = torch.from_numpy(rows).to(self.images.device)
         return Batch(
             images=self.compute.images(self.images[index]),
-            labels=self.labels[index].to(self.compute.device),
+            labels=self.labels[index],
             sample_ids=[self.sample_ids[row] for row in rows],
             global_count=global_count,
         )

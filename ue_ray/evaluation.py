@@ -15,8 +15,8 @@ from ue_ray.compute import Compute
 from ue_ray.countermeasures import Countermeasure
 from ue_ray.errors import UserError
 from ue_ray.images import resize
-from ue_ray.noise import new_method
 from ue_ray.noise.config import NoiseConfig, default_parameters
+from ue_ray.noise.random import RandomNoise
 from ue_ray.report import GalleryItem
 from ue_ray.samples import Sample, decode_rows
 from ue_ray.storage.listing import Listing, Source
@@ -79,14 +79,14 @@ def random_control(clean: DataSet, budget: Budget, seed: int = 0) -> DataSet:
         seed=seed,
         **default_parameters("random", "sample-wise", "online", budget.epsilon),
     )
-    method = new_method(config, Compute.detect("cpu"))
+    noise = RandomNoise(config, Compute.detect("cpu"))
     images = np.empty_like(clean.images)
     for start in range(0, len(images), 256):
         rows = slice(start, start + 256)
         labels = torch.from_numpy(clean.labels[rows].copy())
         ids = clean.sample_ids[rows]
         batch = Batch(torch.empty(0), labels, ids, len(ids))
-        images[rows] = np.stack(method.protect(list(clean.images[rows]), batch))
+        images[rows] = np.stack(noise.protect(list(clean.images[rows]), batch))
     return DataSet(images, clean.labels, clean.sample_ids, clean.class_names, clean.rejected)
 
 

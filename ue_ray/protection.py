@@ -15,7 +15,7 @@ import torch
 from ue_ray.batches import Batch
 from ue_ray.errors import RunError, UserError
 from ue_ray.images import ENCODINGS, NO_TRANSPARENCY, ImageError, Picture, decode, resize
-from ue_ray.noise import NoiseArtifact, NoiseMethod
+from ue_ray.noise import Noise, NoiseArtifact
 from ue_ray.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.listing import Source
 from ue_ray.storage.records import is_intact, read_record, write_record
@@ -95,14 +95,14 @@ class BudgetBroken(RunError):
 
 
 class ShardProtector:
-    """Protects shards of one listing with one artifact, of which ``method`` gives the deltas."""
+    """Protects shards of one listing with one artifact, of which ``noise`` gives the deltas."""
 
     def __init__(
         self,
         source: Source,
         class_names: list[str],
         artifact: NoiseArtifact,
-        method: NoiseMethod,
+        noise: Noise,
         output: str,
         handling: Handling = DEFAULT_HANDLING,
     ) -> None:
@@ -111,7 +111,7 @@ class ShardProtector:
         self.output = output
         self.handling = handling
         self.config = artifact.config
-        self.method = method
+        self.noise = noise
         self.artifact_labels = labels_for_artifact(class_names, artifact)
         self.artifact = artifact.digest
 
@@ -173,12 +173,12 @@ class ShardProtector:
             seen = np.stack([resize(sample.image, self.config.image_size) for sample in samples])
         labels = self.artifact_labels[[sample.label for sample in samples]]
         batch = Batch(
-            images=self.method.compute.images(torch.from_numpy(seen).permute(0, 3, 1, 2)),
-            labels=torch.from_numpy(labels).to(self.method.compute.device),
+            images=self.noise.compute.images(torch.from_numpy(seen).permute(0, 3, 1, 2)),
+            labels=torch.from_numpy(labels).to(self.noise.compute.device),
             sample_ids=[sample.sample_id for sample in samples],
             global_count=len(samples),
         )
-        return self.method.protect([sample.image for sample in samples], batch)
+        return self.noise.protect([sample.image for sample in samples], batch)
 
     def _change(self, sample: Sample, image: np.ndarray, decoded: Picture) -> Change:
         """From the original to what was ``decoded`` of its protected ``image``."""

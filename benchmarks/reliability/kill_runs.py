@@ -32,6 +32,7 @@ from ue_ray.storage.sources import open_source
 LIMIT = 400  # seconds; a run that takes longer hangs
 MOST_RESUMES = 4
 CRAFTING = ["--max-rounds", "6", "--weight-steps", "4", "--surrogate", "resnet9"]
+ACTORS = ["--delta-table", "actors"]  # which so small a table would not be in by itself
 # How often Train looks at its workers; 2 s by default. It makes recovery quicker, and more runs fit into an hour.
 ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2"}
 TARGETS = {
@@ -68,7 +69,7 @@ def make_inputs(work: Path) -> None:
 
 
 def arguments(work: Path, what: str, output: Path, format: str = "parquet") -> list[str]:
-    how = CRAFTING if what == "craft" else ["--artifact", str(work / "whole-craft" / "noise")]
+    how = [*CRAFTING, *ACTORS] if what == "craft" else ["--artifact", str(work / "whole-craft" / "noise")]
     return ["--input", str(work / what), "--output", str(output), "--format", format, "--mode", "resume", *how]
 
 

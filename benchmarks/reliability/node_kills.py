@@ -5,7 +5,8 @@
 
 A head without CPUs and two nodes of two (``ray.cluster_utils.Cluster``: processes of this machine) run the real command
 with two Train workers. SIGKILL strikes a Train or apply worker, a delta actor, or a node with all that runs on it, at a
-moment drawn uniformly over the time that such a process lived in an uninterrupted run. A killed node is replaced at
+moment drawn uniformly over the time that such a process lived in an uninterrupted run. Where a delta actor is to die,
+class-wise deltas are in actors; else in the workers. A killed node is replaced at
 once, or stays away: then the run has ``--min-workers 1``. A run that fails is started again with --mode resume. Each
 output is verified against its input; of applying, every pixel is compared with the uninterrupted run's (of crafting
 only the ids: which worker got which rows decides the last bits). Started again, it goes on where it was. Linux.
@@ -30,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.processes import Process, Watch, end, family
 from benchmarks.reliability.jobs import ROOT, circumstances, compare, faults, outcome, parser, write
-from benchmarks.reliability.kill_runs import CRAFTING, ENVIRONMENT, LIMIT, MOST_RESUMES, TARGETS, make_inputs
+from benchmarks.reliability.kill_runs import ACTORS, CRAFTING, ENVIRONMENT, LIMIT, MOST_RESUMES, TARGETS, make_inputs
 
 NODE = {"num_cpus": 2, "object_store_memory": 200 << 20}
 SCENARIOS = [  # what, target, whether a killed node comes back
@@ -102,8 +103,10 @@ class Striker:
             self.killed = victim.kind
 
 
-def start(work: Path, nodes: Nodes, what: str, output: Path, fewer: bool) -> subprocess.Popen[bytes]:
-    how = [*CRAFTING, "--num-workers", "2", *(["--min-workers", "1"] if fewer else [])]
+def start(
+    work: Path, nodes: Nodes, what: str, output: Path, fewer: bool = False, actors: bool = True
+) -> subprocess.Popen[bytes]:
+    how = [*CRAFTING, "--num-workers", "2", *(["--min-workers", "1"] if fewer else []), *(ACTORS if actors else [])]
     if what == "apply":
         how = ["--artifact", str(work / "whole-craft" / "noise")]
     environment = {**os.environ, **ENVIRONMENT, "RAY_ADDRESS": nodes.cluster.address, "PYTHONPATH": str(ROOT)}
@@ -127,7 +130,7 @@ def uninterrupted(work: Path, what: str) -> dict[str, Any]:
         try:
             started = time.monotonic()
             with Watch(os.getpid()) as watch:
-                status = start(work, nodes, what, output, fewer=False).wait(LIMIT)
+                status = start(work, nodes, what, output).wait(LIMIT)
             seconds = time.monotonic() - started
         finally:
             nodes.close()
@@ -154,7 +157,7 @@ def node_run(work: Path, number: int, seed: int, whole: dict[str, dict[str, Any]
         striker = Striker(nodes, target, at, rng)
         with Watch(os.getpid(), look=striker):
             while not statuses or (statuses[-1] and len(statuses) <= MOST_RESUMES):
-                process = start(work, nodes, what, output, fewer=not comes_back)
+                process = start(work, nodes, what, output, fewer=not comes_back, actors=target == "delta")
                 limit = time.monotonic() + LIMIT
                 while process.poll() is None and time.monotonic() < limit:
                     time.sleep(0.2)

@@ -1,14 +1,18 @@
 """The actors against the table in one process: same pushes, same deltas."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import ray
 import torch
 
+from tests.noise.test_contract import CPU, config_for
 from ue_ray.budget import Budget
+from ue_ray.distributed.craft import class_deltas
 from ue_ray.distributed.delta_actors import SharedDeltas
 from ue_ray.noise.delta_file import whole
-from ue_ray.noise.deltas import LocalDeltas
+from ue_ray.noise.deltas import ReplicatedDeltas
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
@@ -29,7 +33,7 @@ def contributions(versions, seed=0):
 
 @pytest.mark.parametrize("shards", [1, 2, 3])
 def test_one_worker_sees_what_a_local_table_holds(shards):
-    local = LocalDeltas(CLASSES, SIDE, BUDGET)
+    local = ReplicatedDeltas(CLASSES, SIDE, BUDGET)
     shared = SharedDeltas.create(CLASSES, SIDE, BUDGET, workers=1, shards=shards)
     for version, (classes, sums, counts) in enumerate(contributions(6)):
         torch.testing.assert_close(shared.pull(classes, version), local.pull(classes, version), rtol=0, atol=1e-9)
@@ -40,7 +44,7 @@ def test_one_worker_sees_what_a_local_table_holds(shards):
 
 
 def test_parts_of_two_workers_add_up_whatever_their_order_and_repetition():
-    local = LocalDeltas(CLASSES, SIDE, BUDGET)
+    local = ReplicatedDeltas(CLASSES, SIDE, BUDGET)
     shared = SharedDeltas.create(CLASSES, SIDE, BUDGET, workers=2, shards=2)
 
     def push(version, worker, classes, sums, counts):
@@ -71,3 +75,23 @@ def test_a_version_that_does_not_exist_yet_is_waited_for():
     assert ray.wait([early], timeout=0.2)[0] == []
     shared.push(0, torch.tensor([0]), torch.full((1, 3, SIDE, SIDE), 0.01), torch.ones(1))
     np.testing.assert_allclose(ray.get(early), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("classes", "canvas", "where", "expected"),
+    [
+        (10, 32, "auto", ReplicatedDeltas),
+        (3_000, 112, "auto", SharedDeltas),
+        (10, 32, "actors", SharedDeltas),
+        (10_575, 2, "replicated", ReplicatedDeltas),
+    ],
+)
+def test_a_small_table_is_replicated_and_a_large_one_lives_in_actors(classes, canvas, where, expected):
+    names = tuple(map(str, range(classes)))
+    config = replace(config_for("error-minimizing", "class-wise", "online", BUDGET, canvas=canvas), class_names=names)
+    assert type(class_deltas(config, CPU, where)) is expected
+
+
+def test_sample_wise_noise_starts_no_actors():
+    config = config_for("error-minimizing", "sample-wise", "online", BUDGET)
+    assert isinstance(class_deltas(config, CPU, "actors"), ReplicatedDeltas)

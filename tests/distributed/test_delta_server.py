@@ -9,7 +9,7 @@ from tests.digits import digit_blocks
 from tests.noise.test_contract import CPU, batch_of, config_for, craft
 from ue_ray.budget import Budget
 from ue_ray.distributed.delta_server import DeltaServer, ServedNoise
-from ue_ray.noise import METHODS, restore_method
+from ue_ray.noise import METHODS, open_noise
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
@@ -23,7 +23,7 @@ def test_served_deltas_are_the_same_bits(tmp_path):
     (block,) = blocks()
     batch = batch_of(block.images, block.labels, block.sample_ids)
     images = list(np.ascontiguousarray(block.images.transpose(0, 2, 3, 1)))
-    here, there = restore_method(artifact, CPU), ServedNoise(config, [server])
+    here, there = open_noise(artifact, CPU), ServedNoise(config, [server])
     assert torch.equal(there.perturb(batch), here.perturb(batch))
     assert all(map(np.array_equal, there.protect(images, batch), here.protect(images, batch)))
 

@@ -60,7 +60,9 @@ def rows(output):
 @pytest.fixture(scope="module")
 def protected(photos, tmp_path_factory):
     output = tmp_path_factory.mktemp("out") / "protected"
-    manifest = protect(ProtectConfig(input=str(photos), output=str(output), data_fraction=1.0, num_workers=2, **QUICK))
+    manifest = protect(
+        ProtectConfig(str(photos), str(output), data_fraction=1.0, num_workers=2, delta_table="actors", **QUICK)
+    )
     return output, manifest
 
 
@@ -113,7 +115,8 @@ def test_an_artifact_applied_again_gives_the_same_images(photos, protected, tmp_
 @pytest.mark.parametrize("workers", [1, 4])
 def test_any_number_of_workers_crafts_the_same_class_wise_delta(workers, protected, photos, tmp_path):
     """Tolerance: at most 1 % of the elements differ, after 2 rounds. Sums are made in another order, and a gradient
-    that is nearly zero may then change its sign: that element moves by up to 2 alpha a step."""
+    that is nearly zero may then change its sign: that element moves by up to 2 alpha a step. The two have
+    their table in actors, these replicate it."""
     output, _ = protected
     config = ProtectConfig(str(photos), str(tmp_path / "out"), data_fraction=1.0, num_workers=workers, **QUICK)
     protect(config)

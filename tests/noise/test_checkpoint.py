@@ -11,7 +11,7 @@ from ue_ray.batches import Windows
 from ue_ray.budget import Budget
 from ue_ray.noise import delta_file, new_method
 from ue_ray.noise.checkpoint import Checkpoints
-from ue_ray.noise.deltas import LocalDeltas
+from ue_ray.noise.deltas import ReplicatedDeltas
 from ue_ray.noise.rounds import Round
 
 CRAFTED = [case for case in TABLE if case[0] != "random"]
@@ -35,7 +35,7 @@ def craft(config, blocks, checkpoints, kill_in=0):
         if len(reported) == kill_in:
             raise Killed
 
-    deltas = LocalDeltas(10, config.canvas, config.budget)
+    deltas = ReplicatedDeltas(10, config.canvas, config.budget)
     return new_method(config, CPU).craft(Windows(blocks, config.batch_size, CPU), deltas, report, checkpoints)
 
 

@@ -12,11 +12,11 @@ from ue_ray.budget import Budget
 from ue_ray.compute import Compute
 from ue_ray.errors import UserError
 from ue_ray.images import decode, encode
-from ue_ray.noise import METHODS, NoiseArtifact, NoiseConfig, new_method, restore_method
+from ue_ray.noise import METHODS, NoiseArtifact, NoiseConfig, new_method, open_noise
 from ue_ray.noise.checkpoint import Checkpoints
 from ue_ray.noise.config import default_parameters
 from ue_ray.noise.delta_file import whole
-from ue_ray.noise.deltas import LocalDeltas
+from ue_ray.noise.deltas import ReplicatedDeltas
 
 SIDE = 16
 CPU = Compute.detect("cpu")
@@ -54,7 +54,7 @@ def blocks():
 
 
 def craft(config, blocks):
-    deltas = LocalDeltas(10, config.canvas, config.budget)
+    deltas = ReplicatedDeltas(10, config.canvas, config.budget)
     return new_method(config, CPU).craft(
         Windows(blocks, config.batch_size, CPU), deltas, lambda entry: None, Checkpoints()
     )
@@ -87,11 +87,11 @@ def case(request, budget, blocks):
 def test_the_decoded_output_is_within_the_budget_and_signed(case, blocks):
     config, artifact = case
     images, labels, sample_ids = all_rows(blocks)
-    method = restore_method(artifact, CPU)
+    noise = open_noise(artifact, CPU)
     bright = np.full_like(images, 128)  # mid-gray takes both signs without clipping
     for base in (images, bright):
         originals = [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in base]
-        protected = method.protect(originals, batch_of(base, labels, sample_ids))
+        protected = noise.protect(originals, batch_of(base, labels, sample_ids))
         decoded = np.stack([decode(encode(image)).rgb for image in protected])
         change = torch.from_numpy(decoded.astype(np.int16) - np.stack(originals))
         assert config.budget.size(change).max() <= config.budget.epsilon + 1e-9
@@ -102,14 +102,14 @@ def test_the_decoded_output_is_within_the_budget_and_signed(case, blocks):
 def test_an_images_delta_does_not_depend_on_its_batch(case, blocks):
     _, artifact = case
     images, labels, sample_ids = all_rows(blocks)
-    method = restore_method(artifact, CPU)
-    whole = method.perturb(batch_of(images, labels, sample_ids))
+    noise = open_noise(artifact, CPU)
+    whole = noise.perturb(batch_of(images, labels, sample_ids))
     order = np.random.default_rng(0).permutation(len(labels))
     for size in (1, 7, 32, 40):
         parts = []
         for start in range(0, len(labels) if size > 1 else 3, size):
             rows = order[start : start + size]
-            parts.append(method.perturb(batch_of(images[rows], labels[rows], [sample_ids[row] for row in rows])))
+            parts.append(noise.perturb(batch_of(images[rows], labels[rows], [sample_ids[row] for row in rows])))
         split = torch.cat(parts)
         assert torch.equal(split, whole[order[: len(split)]])
 
@@ -121,7 +121,7 @@ def test_the_artifact_survives_saving(case, blocks, tmp_path):
     assert loaded.config == config
     assert loaded.record == artifact.record
     batch = batch_of(*all_rows(blocks))
-    assert torch.equal(restore_method(loaded, CPU).perturb(batch), restore_method(artifact, CPU).perturb(batch))
+    assert torch.equal(open_noise(loaded, CPU).perturb(batch), open_noise(artifact, CPU).perturb(batch))
 
 
 def test_the_same_seed_gives_the_same_bits(case, blocks):
@@ -134,9 +134,9 @@ def test_the_same_seed_gives_the_same_bits(case, blocks):
     for name, value in artifact.tensors.items():
         assert torch.equal(again.tensors[name], value), name
     batch = batch_of(*all_rows(blocks))
-    first = restore_method(artifact, CPU).perturb(batch)
-    assert torch.equal(restore_method(again, CPU).perturb(batch), first)
-    other = restore_method(craft(dataclasses.replace(config, seed=1), blocks), CPU).perturb(batch)
+    first = open_noise(artifact, CPU).perturb(batch)
+    assert torch.equal(open_noise(again, CPU).perturb(batch), first)
+    other = open_noise(craft(dataclasses.replace(config, seed=1), blocks), CPU).perturb(batch)
     assert not torch.equal(other, first)
 
 
@@ -159,7 +159,7 @@ def test_a_run_that_stops_at_the_bound_says_so(case):
 def test_a_smaller_canvas_gives_a_smooth_delta_of_the_images_size(method, granularity, schedule, blocks):
     config = config_for(method, granularity, schedule, Budget(8 / 255), canvas=4, views=("grayscale", "resize"))
     artifact = craft(config, blocks)
-    restored = restore_method(artifact, CPU)
+    restored = open_noise(artifact, CPU)
     images, labels, sample_ids = all_rows(blocks)
     delta = restored.perturb(batch_of(images[:5], labels[:5], sample_ids[:5]))
     assert delta.shape == (5, 3, 4, 4)
@@ -173,16 +173,16 @@ def test_a_smaller_canvas_gives_a_smooth_delta_of_the_images_size(method, granul
 
 def test_an_alternating_artifact_names_the_sample_it_does_not_know(blocks):
     config = config_for("error-minimizing", "sample-wise", "alternating", Budget(8 / 255), max_rounds=1)
-    method = restore_method(craft(config, blocks), CPU)
+    noise = open_noise(craft(config, blocks), CPU)
     images, labels, _ = all_rows(blocks)
     with pytest.raises(UserError, match="no delta for sample unknown"):
-        method.perturb(batch_of(images[:1], labels[:1], ["unknown"]))
+        noise.perturb(batch_of(images[:1], labels[:1], ["unknown"]))
 
 
 def test_class_wise_gives_a_class_one_delta_and_sample_wise_each_sample_its_own(blocks):
     images, labels, sample_ids = all_rows(blocks)
     for method, granularity, schedule in TABLE:
-        restored = restore_method(craft(config_for(method, granularity, schedule, Budget(8 / 255)), blocks), CPU)
+        restored = open_noise(craft(config_for(method, granularity, schedule, Budget(8 / 255)), blocks), CPU)
         delta = restored.perturb(batch_of(images, labels, sample_ids))
         of_class = delta[torch.from_numpy(labels) == 3]
         assert len(of_class.flatten(1).unique(dim=0)) == (1 if granularity == "class-wise" else len(of_class))

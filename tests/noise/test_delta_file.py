@@ -8,7 +8,7 @@ from ue_ray.budget import Budget
 from ue_ray.errors import UserError
 from ue_ray.noise import delta_file
 from ue_ray.noise.delta_file import DeltaFile, in_chunks, whole, write_deltas
-from ue_ray.noise.deltas import LocalDeltas, read_classes
+from ue_ray.noise.deltas import ReplicatedDeltas, read_classes
 
 SHAPE = (11, 3, 4, 4)
 ROW = 4 * 3 * 4 * 4
@@ -75,9 +75,9 @@ def test_classes_are_found_in_the_files_of_any_number_of_shards(deltas, shards, 
 
 
 def test_a_local_table_is_saved_and_restored(deltas, tmp_path):
-    table = LocalDeltas(11, 4, Budget(8 / 255))
+    table = ReplicatedDeltas(11, 4, Budget(8 / 255))
     table.deltas.copy_(deltas)
     names = table.save(str(tmp_path), 0)
-    other = LocalDeltas(11, 4, Budget(8 / 255))
+    other = ReplicatedDeltas(11, 4, Budget(8 / 255))
     other.restore([str(tmp_path / name) for name in names], 0)
     assert torch.equal(other.deltas, deltas)

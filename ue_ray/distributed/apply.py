@@ -10,13 +10,13 @@ import ray
 import torch
 
 from ue_ray.compute import Compute
-from ue_ray.distributed.cluster import causes, cpus, gpus
+from ue_ray.distributed.cluster import beside_the_driver, causes, cpus, gpus
 from ue_ray.distributed.delta_server import ServedNoise, start_servers
 from ue_ray.distributed.small_actors import Tries
 from ue_ray.distributed.stream import numbered
 from ue_ray.distributed.survey import Survey
 from ue_ray.errors import RunError
-from ue_ray.noise import METHODS, NoiseArtifact, restore_method
+from ue_ray.noise import METHODS, NoiseArtifact, open_noise
 from ue_ray.progress import Progress
 from ue_ray.protection import ShardProtector, ShardResult
 
@@ -35,7 +35,7 @@ def apply(survey: Survey, artifact_uri: str, output: str, use_gpu: bool = False)
     config = NoiseArtifact.load_card(artifact_uri).config
     served = use_gpu and METHODS[config.method].uses_network(config)
     servers = start_servers(artifact_uri, max(1, int(gpus()))) if served else []
-    tries: Any = ray.remote(Tries).options(num_cpus=0).remote()
+    tries = beside_the_driver(Tries)
     records = numbered(survey.summary.shards).map_batches(
         _Protector,
         fn_constructor_args=(survey, artifact_uri, output, tries, servers),
@@ -63,12 +63,12 @@ class _Protector:
     def __init__(self, survey: Survey, artifact_uri: str, output: str, tries: Any, servers: list[Any]) -> None:
         torch.set_num_threads(1)
         self.tries = tries
-        self.table, self.plan = ray.get([survey.table, survey.plan])
+        self.table, self.plan = survey.rows(), ray.get(survey.plan)
         names = survey.summary.class_names
         artifact = NoiseArtifact.load_card(artifact_uri) if servers else NoiseArtifact.load(artifact_uri)
         cpu = Compute.detect("cpu")
-        method = ServedNoise(artifact.config, servers) if servers else restore_method(artifact, cpu)
-        self.shards = ShardProtector(survey.source, names, artifact, method, output, survey.handling)
+        noise = ServedNoise(artifact.config, servers) if servers else open_noise(artifact, cpu)
+        self.shards = ShardProtector(survey.source, names, artifact, noise, output, survey.handling)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         results: dict[str, list[Any]] = {"result": [], "kept": []}

@@ -6,11 +6,13 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 import ray.data
 from ray.exceptions import RayError, RayTaskError
 from ray.train import TrainingFailedError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ue_ray.errors import RunError, UserError
 
@@ -53,6 +55,12 @@ def largest_node_cpus() -> float:
 def gpus() -> float:
     """GPUs of the cluster."""
     return float(ray.cluster_resources().get("GPU", 0))
+
+
+def beside_the_driver(actor: type, *arguments: Any) -> Any:
+    """An actor without a CPU of its own on this process's node: no other node that is lost takes it along."""
+    place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(actor).options(num_cpus=0, scheduling_strategy=place).remote(*arguments)
 
 
 @contextmanager

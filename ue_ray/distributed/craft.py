@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import ray
 import ray.train
@@ -17,7 +17,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ue_ray.batches import Windows
 from ue_ray.collectives import gather_objects, rank, world_size
 from ue_ray.compute import Compute
-from ue_ray.distributed.cluster import causes, cpus, largest_node_cpus
+from ue_ray.distributed.cluster import beside_the_driver, causes, cpus, largest_node_cpus
 from ue_ray.distributed.delta_actors import SharedDeltas
 from ue_ray.distributed.small_actors import Board
 from ue_ray.distributed.stream import block_stream, blocks_of
@@ -26,11 +26,14 @@ from ue_ray.errors import UserError
 from ue_ray.noise import new_method
 from ue_ray.noise.checkpoint import Checkpoints
 from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.deltas import ClassDeltas, ReplicatedDeltas
 from ue_ray.noise.rounds import Round
 from ue_ray.progress import Progress
 from ue_ray.sampling import Block
 from ue_ray.storage.filesystem import join
 
+DeltaTable = Literal["auto", "replicated", "actors"]
+REPLICA_BYTES = {"cpu": 256 << 20, "cuda": 4 << 30}  # the largest table that each worker holds for itself
 MAX_FAILURES = 3  # of workers or whole nodes, after each of which crafting goes on from its last checkpoint
 
 
@@ -42,6 +45,7 @@ class Workers:
     use_gpu: bool
     compile: bool = False
     at_least: int | None = None  # go on with so many, where there are no more; None: wait for ``count``
+    delta_table: DeltaTable = "auto"
 
     def cpus_each(self) -> float:
         """A GPU worker needs one to feed it. A CPU worker takes what a node has but one, which the stream's decoding
@@ -60,7 +64,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     of the user's, RunError when workers were lost more than MAX_FAILURES times.
     """
     stream = block_stream(survey, config.data_fraction, config.seed, config.image_size, workers.count)
-    board: Any = ray.remote(Board).options(num_cpus=0).remote()
+    board = beside_the_driver(Board)
     trainer = TorchTrainer(
         _craft_on_worker,
         train_loop_config={
@@ -69,6 +73,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
             "artifact": artifact,
             "checkpoints": join(work, "craft"),
             "compile": workers.compile,
+            "delta_table": workers.delta_table,
         },
         torch_config=TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
@@ -121,7 +126,7 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
         if context.get_world_rank() == 0:
             setup["board"].put.remote(asdict(entry))
 
-    deltas = _shared_deltas(config)
+    deltas = class_deltas(config, compute, setup["delta_table"])
     windows = Windows(blocks, config.batch_size, compute)
     try:
         artifact = new_method(config, compute).craft(windows, deltas, report, Checkpoints(setup["checkpoints"]))
@@ -134,11 +139,23 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
         artifact.save(setup["artifact"])
 
 
-def _shared_deltas(config: NoiseConfig) -> SharedDeltas:
-    """New actors for each attempt, owned by worker 0: they end with it, and no former attempt can push to them."""
+def default_table(classes: int, side: int, device: str) -> DeltaTable:
+    return "replicated" if 4 * classes * 3 * side**2 <= REPLICA_BYTES[device] else "actors"
+
+
+def class_deltas(config: NoiseConfig, compute: Compute, where: DeltaTable) -> ClassDeltas:
+    """The table of class-wise deltas: replicated in the workers, which is quicker by far where the deltas are small; in
+    actors where it is too large for that.
+
+    The actors are new for each attempt and owned by worker 0: they end with it, and no former one can push to them.
+    """
+    classes = len(config.class_names) if config.granularity == "class-wise" else 0
+    if where == "auto":
+        where = default_table(classes, config.canvas, compute.device.type)
+    if where == "replicated" or classes == 0:
+        return ReplicatedDeltas(classes, config.canvas, config.budget, compute.device)
     deltas = None
     if rank() == 0:
-        classes = len(config.class_names) if config.granularity == "class-wise" else 0
         deltas = SharedDeltas.create(classes, config.canvas, config.budget, world_size(), shards=world_size())
     return gather_objects(deltas)[0]
 

@@ -75,7 +75,10 @@ class DeltaShard:
 
 
 class SharedDeltas:
-    """A worker's access to the actors (a ``ClassDeltas`` of ``ue_ray.noise``); class k is in shard k modulo n."""
+    """A worker's access to the actors (a ``ClassDeltas`` of ``ue_ray.noise``); class k is in shard k modulo n.
+
+    For tables that are too large for each worker to hold (``ReplicatedDeltas``): the actors hold them once.
+    """
 
     def __init__(self, actors: list[Any], num_classes: int, side: int) -> None:
         self.actors = actors
@@ -91,6 +94,9 @@ class SharedDeltas:
         return SharedDeltas([actor.remote(mine, side, budget, workers) for mine in classes], num_classes, side)
 
     def pull(self, classes: Tensor, version: int) -> Tensor:
+        return self._pull(classes.cpu(), version).to(classes.device)
+
+    def _pull(self, classes: Tensor, version: int) -> Tensor:
         shard = classes % len(self.actors)
         members = [torch.nonzero(shard == number).flatten() for number in range(len(self.actors))]
         refs = [
@@ -105,6 +111,7 @@ class SharedDeltas:
 
     def push(self, version: int, classes: Tensor, sums: Tensor, counts: Tensor) -> None:
         ray.get(self._pushed)  # the previous batch's: raises here what went wrong there
+        classes, sums, counts = classes.cpu(), sums.cpu(), counts.cpu()
         shard = classes % len(self.actors)
         self._pushed = []
         for number, actor in enumerate(self.actors):  # each shard hears of each batch: it counts the workers
@@ -123,7 +130,8 @@ class SharedDeltas:
         return names
 
     def restore(self, files: list[str], version: int) -> None:
-        ray.get([actor.restore.remote(files, version) for actor in self.actors])
+        if rank() == 0:
+            ray.get([actor.restore.remote(files, version) for actor in self.actors])
 
 
 class _Table:

@@ -11,12 +11,9 @@ import ray
 import torch
 from torch import Tensor
 
-from ue_ray.batches import Batch, Windows
+from ue_ray.batches import Batch
 from ue_ray.compute import Compute
-from ue_ray.noise import NoiseArtifact, NoiseConfig, NoiseMethod, restore_method
-from ue_ray.noise.checkpoint import Checkpoints
-from ue_ray.noise.deltas import ClassDeltas
-from ue_ray.noise.rounds import Report
+from ue_ray.noise import Noise, NoiseArtifact, NoiseConfig, open_noise
 
 
 class DeltaServer:
@@ -24,7 +21,7 @@ class DeltaServer:
 
     def __init__(self, artifact_uri: str) -> None:
         self.compute = Compute.detect()
-        self.method = restore_method(NoiseArtifact.load(artifact_uri), self.compute)
+        self.noise = open_noise(NoiseArtifact.load(artifact_uri), self.compute)
 
     def delta(self, images: np.ndarray, labels: np.ndarray, sample_ids: Sequence[str]) -> np.ndarray:
         """uint8 [N,3,S,S] and the artifact's labels -> float32 [N,3,s,s]."""
@@ -34,7 +31,7 @@ class DeltaServer:
             sample_ids=sample_ids,
             global_count=len(labels),
         )
-        return self.method.delta(batch).cpu().numpy()
+        return self.noise.delta(batch).cpu().numpy()
 
 
 def start_servers(artifact_uri: str, count: int) -> list[Any]:
@@ -43,7 +40,7 @@ def start_servers(artifact_uri: str, count: int) -> list[Any]:
     return [server.remote(artifact_uri) for _ in range(count)]
 
 
-class ServedNoise(NoiseMethod):
+class ServedNoise(Noise):
     """A crafted noise whose deltas come from ``servers``."""
 
     def __init__(self, config: NoiseConfig, servers: Sequence[Any]) -> None:
@@ -56,11 +53,3 @@ class ServedNoise(NoiseMethod):
         return torch.from_numpy(
             ray.get(server.delta.remote(images, batch.labels.numpy(), list(batch.sample_ids))).copy()
         )
-
-    def craft(
-        self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
-    ) -> NoiseArtifact | None:
-        raise NotImplementedError("it is crafted already")
-
-    def restore(self, artifact: NoiseArtifact) -> None:
-        raise NotImplementedError("the servers do that")

@@ -13,7 +13,7 @@ from ue_ray.budget import Budget, Norm, parse_epsilon
 from ue_ray.compute import Compute
 from ue_ray.distributed import cluster
 from ue_ray.distributed.apply import apply
-from ue_ray.distributed.craft import Workers, craft
+from ue_ray.distributed.craft import DeltaTable, Workers, craft
 from ue_ray.distributed.survey import Summary, survey
 from ue_ray.errors import UserError
 from ue_ray.machine import versions
@@ -79,6 +79,9 @@ class ProtectConfig:
     """Train workers that craft together."""
     min_workers: int | None = None
     """Go on with so few where a lost worker is not replaced. Default: --num-workers, so wait."""
+    delta_table: DeltaTable = "auto"
+    """Where class-wise deltas are while they are crafted: replicated in each worker, or in actors, which hold them
+    once. auto: in actors when they take more than 256 MiB (4 GiB on GPUs)."""
     use_gpu: Literal["auto", "yes", "no"] = "auto"
     """A GPU for each worker. auto: where the cluster has GPUs now; yes also waits for nodes still to be started."""
     seed: int = 0
@@ -139,7 +142,7 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
     output.check(config.mode)
     given = NoiseArtifact.load(absolute(config.artifact)) if config.artifact else None
     cluster.connect()
-    workers = Workers(config.num_workers, _use_gpu(config), config.compile, _at_least(config))
+    workers = Workers(config.num_workers, _use_gpu(config), config.compile, _at_least(config), config.delta_table)
     found = survey(source, handling)
     summary = found.summary
     if given is not None:

@@ -35,13 +35,12 @@ def block_stream(survey: Survey, fraction: float, seed: int, side: int, workers:
     """
     rows, count, plan_ref = craft_blocks(survey, fraction, seed)
     padding = -rows % workers
-    source, handling, table_ref = survey.source, survey.handling, survey.table
 
     def read(batch: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
         plan = ray.get(plan_ref)
         for number in batch["id"].tolist():
             wanted = len(plan[number]) + (padding if number == count - 1 else 0)
-            yield _filled(decode_block(source, ray.get(table_ref), plan[number], side, handling), wanted)
+            yield _filled(decode_block(survey.source, survey.rows(), plan[number], side, survey.handling), wanted)
 
     return numbered(count).map_batches(read, batch_size=1, num_cpus=min(1.0, cpus() / 2))
 

@@ -10,10 +10,13 @@ import pyarrow as pa
 import ray
 
 from ue_ray.distributed.cluster import causes
+from ue_ray.errors import UserError
 from ue_ray.samples import DEFAULT_HANDLING, Handling
 from ue_ray.sampling import block_plan, natural_side, probe_shapes, stratified_rows
 from ue_ray.storage.listing import Source
 from ue_ray.storage.shards import plan_shards
+
+FINGERPRINT = b"fingerprint"  # of the whole listing, on its table
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,20 @@ class Summary:
 @dataclass(frozen=True)
 class Survey:
     """A listed input. ``table`` and ``plan`` are references: to the listing's rows, and to the (start, stop) of each
-    shard, int64 [shards, 2]."""
+    shard, int64 [shards, 2]. When the node that holds them is lost, Ray lists the input once more."""
 
     source: Source
     handling: Handling
     summary: Summary
     table: ray.ObjectRef
     plan: ray.ObjectRef
+
+    def rows(self) -> pa.Table:
+        """The listing's rows. Raises UserError if they are not those that the driver knows."""
+        table = ray.get(self.table)
+        if (table.schema.metadata or {}).get(FINGERPRINT) != self.summary.fingerprint.encode():
+            raise UserError("the input changed while it was read, and its listing was lost with a node: start again")
+        return table
 
 
 def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
@@ -55,7 +65,9 @@ def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.n
     listing = source.list()
     plan = np.array(plan_shards(listing.nbytes()), np.int64)
     side = natural_side(list(probe_shapes(source, listing.table, handling)))
-    return Summary(len(listing), listing.class_names, listing.fingerprint(), side, len(plan)), listing.table, plan
+    summary = Summary(len(listing), listing.class_names, listing.fingerprint(), side, len(plan))
+    marked = listing.table.replace_schema_metadata({FINGERPRINT: summary.fingerprint})
+    return summary, marked, plan
 
 
 def craft_blocks(survey: Survey, fraction: float, seed: int) -> tuple[int, int, Any]:

@@ -9,9 +9,19 @@ from ue_ray.noise.base import NoiseMethod
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.error_maximizing import ErrorMaximizing
 from ue_ray.noise.error_minimizing import ErrorMinimizing
+from ue_ray.noise.perturb import Noise
 from ue_ray.noise.random import Random
 
-__all__ = ["METHODS", "NoiseArtifact", "NoiseConfig", "NoiseMethod", "check_method", "new_method", "restore_method"]
+__all__ = [
+    "METHODS",
+    "Noise",
+    "NoiseArtifact",
+    "NoiseConfig",
+    "NoiseMethod",
+    "check_method",
+    "new_method",
+    "open_noise",
+]
 
 METHODS: dict[str, type[NoiseMethod]] = {
     "error-minimizing": ErrorMinimizing,
@@ -35,8 +45,6 @@ def new_method(config: NoiseConfig, compute: Compute) -> NoiseMethod:
     return METHODS[config.method](config, compute)
 
 
-def restore_method(artifact: NoiseArtifact, compute: Compute) -> NoiseMethod:
-    """The method that made ``artifact``, ready to perturb."""
-    method = new_method(artifact.config, compute)
-    method.restore(artifact)
-    return method
+def open_noise(artifact: NoiseArtifact, compute: Compute) -> Noise:
+    """What is in ``artifact``, ready to perturb."""
+    return new_method(artifact.config, compute).noise(artifact)

@@ -97,9 +97,9 @@ class Checkpoints:
             state.batches.resume(*latest["batches"])
         if state.table is not None:
             state.table.start_from([self._tensors(place, name) for name in latest["tables"]])
-        if state.deltas is not None and rank() == 0:
+        if state.deltas is not None:
             state.deltas.restore([join(place, name) for name in latest["deltas"]], state.version)
-        gather_objects(None)  # no worker pulls a delta before worker 0 has restored them
+        gather_objects(None)  # no worker pulls a delta before all have restored them
 
     def _latest(self) -> dict[str, Any] | None:
         """As worker 0 sees it: all go on from the same round."""

@@ -21,11 +21,11 @@ def delta_pass(
     move = surrogate.maximise if maximise else surrogate.minimise
     for batch in window.batches(seed):
         classes, members = batch.labels.unique(return_inverse=True)
-        current = deltas.pull(classes.cpu(), version).to(batch.images.device)
+        current = deltas.pull(classes, version)
         stepped, missed = move(batch.images, current[members], batch.labels, seed + version)
         sums = torch.zeros_like(current).index_add_(0, members, stepped)
         counts = torch.bincount(members, minlength=len(classes)).to(torch.float32)
-        deltas.push(version, classes.cpu(), sums.cpu(), counts.cpu())
+        deltas.push(version, classes, sums, counts)
         version += 1
         wrong += missed
     return int(sum_over_workers(wrong)) / len(window), version

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ue_ray.budget import Budget
+from ue_ray.collectives import sum_over_workers
 from ue_ray.noise.delta_file import DeltaFile, DeltaRows, in_chunks, write_deltas
 from ue_ray.storage.filesystem import join
 
@@ -15,12 +16,14 @@ from ue_ray.storage.filesystem import join
 class ClassDeltas(Protocol):
     """The table of class-wise deltas, float32 [K,3,s,s], in versions: version n is what global batch n starts from.
 
+    All tensors that come and go are on the worker's device.
+
     Every worker pushes its contribution to every global batch (an empty one if it has no row of it). When all have, the
     new delta of each class that was touched is the projected mean over all workers' rows, and version n + 1 exists.
     """
 
     def pull(self, classes: Tensor, version: int) -> Tensor:
-        """The deltas of ``classes`` (int64 [k], on the CPU), float32 [k,3,s,s]; waits until ``version`` exists."""
+        """The deltas of ``classes`` (int64 [k]), float32 [k,3,s,s]; waits until ``version`` exists."""
 
     def push(self, version: int, classes: Tensor, sums: Tensor, counts: Tensor) -> None:
         """This worker's rows of the global batch that started from ``version``: per class, the sum of the stepped
@@ -30,10 +33,10 @@ class ClassDeltas(Protocol):
         """All deltas, as they are at ``version``, fetched where they are asked for."""
 
     def save(self, folder: str, version: int) -> list[str]:
-        """Write the table, as it is at ``version``, to files in ``folder`` (a URI) and return their names."""
+        """On worker 0: write the table, as it is at ``version``, to files in ``folder`` (a URI); their names."""
 
     def restore(self, files: list[str], version: int) -> None:
-        """Take up what ``save`` wrote to ``files`` (URIs): from now on the table is at ``version``."""
+        """On every worker: take up what ``save`` wrote to ``files`` (URIs); from now on it is at ``version``."""
 
 
 def mean_delta(budget: Budget, current: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
@@ -42,8 +45,12 @@ def mean_delta(budget: Budget, current: Tensor, sums: Tensor, counts: Tensor) ->
     return torch.where(counts > 0, budget.project(sums / counts.clamp_min(1)), current)
 
 
-class LocalDeltas:
-    """The table in this process, for a single worker."""
+class ReplicatedDeltas:
+    """The table in every worker, on its device; in the only one, where there is one.
+
+    A push sums over all workers the classes that the global batch touched, and nothing else: two collectives, whose
+    rounding is the same on all, so the replicas stay equal to the bit.
+    """
 
     def __init__(self, num_classes: int, side: int, budget: Budget, device: torch.device | str = "cpu") -> None:
         self.budget = budget
@@ -53,7 +60,13 @@ class LocalDeltas:
         return self.deltas[classes]
 
     def push(self, version: int, classes: Tensor, sums: Tensor, counts: Tensor) -> None:
-        self.deltas[classes] = mean_delta(self.budget, self.deltas[classes], sums, counts)
+        everyone = torch.zeros(len(self.deltas), device=self.deltas.device)
+        everyone[classes] = counts
+        touched = torch.nonzero(sum_over_workers(everyone)).flatten()
+        total = torch.zeros(len(touched), *self.deltas.shape[1:], device=self.deltas.device)
+        total[torch.searchsorted(touched, classes)] = sums
+        total = sum_over_workers(total)
+        self.deltas[touched] = mean_delta(self.budget, self.deltas[touched], total, everyone[touched])
 
     def table(self, version: int) -> DeltaRows:
         return self.deltas.cpu()

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from ue_ray.batches import Batch, Windows, step_seed
+from ue_ray.batches import Windows, step_seed
 from ue_ray.collectives import rank, sum_over_workers
-from ue_ray.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
 from ue_ray.noise.checkpoint import Checkpoints, CraftState
 from ue_ray.noise.class_wise import delta_pass
-from ue_ray.noise.config import NoiseConfig
-from ue_ray.noise.delta_file import DeltaRows
 from ue_ray.noise.deltas import ClassDeltas
+from ue_ray.noise.perturb import ClassNoise, Noise, SurrogateNoise
 from ue_ray.noise.rounds import Report, Rounds
 from ue_ray.noise.surrogate import Surrogate
-from ue_ray.noise.tables import surrogate_deltas
 
 FOOLED = 0.8  # a universal noise is done when it fools this share (Moosavi-Dezfooli et al., 2017)
 
@@ -29,16 +25,11 @@ class ErrorMaximizing(NoiseMethod):
     passes have the same bound again.
     """
 
-    def __init__(self, config: NoiseConfig, compute: Compute) -> None:
-        super().__init__(config, compute)
-        self.surrogate: Surrogate | None = None
-        self.deltas: DeltaRows | None = None
-
     def craft(
         self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
     ) -> NoiseArtifact | None:
         config = self.config
-        surrogate = self.surrogate = Surrogate(config, self.compute)
+        surrogate = Surrogate(config, self.compute)
         class_wise = config.granularity == "class-wise"
         training = Rounds.until_below(config.stop_error, config.max_rounds, report)
         passes = Rounds(f"error above {FOOLED:g}", lambda error: error > FOOLED, config.max_rounds, report)
@@ -63,14 +54,7 @@ class ErrorMaximizing(NoiseMethod):
         record = {"surrogate": training.record()} | passes.record()
         return NoiseArtifact(config, deltas=deltas.table(state.version), record=record) if rank() == 0 else None
 
-    def restore(self, artifact: NoiseArtifact) -> None:
-        self.deltas = artifact.deltas
-        if self.deltas is None:
-            self.surrogate = Surrogate(self.config, self.compute)
-            self.surrogate.load(artifact.tensors)
-
-    def delta(self, batch: Batch) -> Tensor:
-        if self.deltas is not None:
-            return self.deltas[batch.labels.cpu()]
-        assert self.surrogate is not None, "restore an artifact first"
-        return surrogate_deltas(self.surrogate, batch, maximise=True)
+    def noise(self, artifact: NoiseArtifact) -> Noise:
+        if artifact.deltas is not None:
+            return ClassNoise(self.config, self.compute, artifact.deltas)
+        return SurrogateNoise(self.config, self.compute, artifact.tensors, maximise=True)

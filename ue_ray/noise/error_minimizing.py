@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ue_ray.batches import Batch, Windows, step_seed
+from ue_ray.batches import Windows, step_seed
 from ue_ray.collectives import gather_objects, rank, sum_over_workers
-from ue_ray.compute import Compute
 from ue_ray.errors import UserError
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
@@ -17,9 +16,10 @@ from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.delta_file import DeltaRows
 from ue_ray.noise.deltas import ClassDeltas
 from ue_ray.noise.next_batch import NextBatch
+from ue_ray.noise.perturb import ClassNoise, Noise, SampleNoise, SurrogateNoise
 from ue_ray.noise.rounds import Report, Rounds
 from ue_ray.noise.surrogate import Surrogate
-from ue_ray.noise.tables import SampleTable, surrogate_deltas
+from ue_ray.noise.tables import SampleTable
 
 
 class ErrorMinimizing(NoiseMethod):
@@ -30,12 +30,6 @@ class ErrorMinimizing(NoiseMethod):
     weight step on that batch; an image's final delta is found the same way on the final surrogate.
     """
 
-    def __init__(self, config: NoiseConfig, compute: Compute) -> None:
-        super().__init__(config, compute)
-        self.surrogate: Surrogate | None = None
-        self.deltas: DeltaRows | None = None
-        self.table: SampleTable | None = None
-
     @staticmethod
     def uses_network(config: NoiseConfig) -> bool:
         return config.granularity == "sample-wise" and config.schedule == "online"
@@ -43,15 +37,15 @@ class ErrorMinimizing(NoiseMethod):
     def craft(
         self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
     ) -> NoiseArtifact | None:
-        self.surrogate = Surrogate(self.config, self.compute)
+        surrogate = Surrogate(self.config, self.compute)
         rounds = Rounds.until_below(self.config.stop_error, self.config.max_rounds, report)
         if self.config.granularity == "class-wise":
-            table = self._craft_class_wise(self.surrogate, windows, deltas, rounds, checkpoints)
+            table = self._craft_class_wise(surrogate, windows, deltas, rounds, checkpoints)
             return NoiseArtifact(self.config, deltas=table, record=rounds.record()) if rank() == 0 else None
         if self.config.schedule == "online":
-            tensors = self._craft_online(self.surrogate, windows, rounds, checkpoints)
+            tensors = self._craft_online(surrogate, windows, rounds, checkpoints)
         else:
-            tensors = self._craft_alternating(self.surrogate, windows, rounds, checkpoints)
+            tensors = self._craft_alternating(surrogate, windows, rounds, checkpoints)
         return NoiseArtifact(self.config, tensors, record=rounds.record()) if rank() == 0 else None
 
     def _craft_class_wise(
@@ -64,7 +58,7 @@ class ErrorMinimizing(NoiseMethod):
             for step in range(self.config.weight_steps):
                 batch = next_batch(window)
                 classes, members = batch.labels.unique(return_inverse=True)
-                current = deltas.pull(classes.cpu(), state.version).to(batch.images.device)
+                current = deltas.pull(classes, state.version)
                 seed = step_seed(self.config.seed, number, step)
                 surrogate.weight_step(batch.images, current[members], batch.labels, batch.global_count, seed)
             seed = step_seed(self.config.seed, number)
@@ -121,19 +115,9 @@ class ErrorMinimizing(NoiseMethod):
             checkpoints.save(state)
         return SampleTable.join(gather_objects(table.tensors()))
 
-    def restore(self, artifact: NoiseArtifact) -> None:
+    def noise(self, artifact: NoiseArtifact) -> Noise:
         if artifact.deltas is not None:
-            self.deltas = artifact.deltas
-        elif self.config.schedule == "alternating":
-            self.table = SampleTable.restore(self.config.budget, artifact.tensors)
-        else:
-            self.surrogate = Surrogate(self.config, self.compute)
-            self.surrogate.load(artifact.tensors)
-
-    def delta(self, batch: Batch) -> Tensor:
-        if self.deltas is not None:
-            return self.deltas[batch.labels.cpu()]
-        if self.table is not None:
-            return self.table.get(batch.sample_ids, known=True)
-        assert self.surrogate is not None, "restore an artifact first"
-        return surrogate_deltas(self.surrogate, batch)
+            return ClassNoise(self.config, self.compute, artifact.deltas)
+        if self.config.schedule == "alternating":
+            return SampleNoise(self.config, self.compute, artifact.tensors)
+        return SurrogateNoise(self.config, self.compute, artifact.tensors)

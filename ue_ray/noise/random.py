@@ -16,11 +16,12 @@ from ue_ray.noise.base import NoiseMethod
 from ue_ray.noise.checkpoint import Checkpoints
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.deltas import ClassDeltas
+from ue_ray.noise.perturb import Noise
 from ue_ray.noise.rounds import Report
 
 
 class Random(NoiseMethod):
-    """Each delta from a generator of its own, seeded by the class or the sample_id: nothing to optimise or to keep."""
+    """Nothing to optimise or to keep: all follows from the configuration's seed."""
 
     @staticmethod
     def uses_network(config: NoiseConfig) -> bool:
@@ -32,12 +33,16 @@ class Random(NoiseMethod):
         return self.seeded() if rank() == 0 else None
 
     def seeded(self) -> NoiseArtifact:
-        """The artifact, which needs no data: everything follows from the configuration's seed."""
+        """The artifact, which needs no data."""
         nothing = "nothing to optimise"
         return NoiseArtifact(self.config, record={"goal": nothing, "stopped_by": nothing, "error": None, "rounds": []})
 
-    def restore(self, artifact: NoiseArtifact) -> None:
-        pass
+    def noise(self, artifact: NoiseArtifact) -> Noise:
+        return RandomNoise(self.config, self.compute)
+
+
+class RandomNoise(Noise):
+    """Each delta from a generator of its own, seeded by the class or the sample_id."""
 
     def delta(self, batch: Batch) -> Tensor:
         if self.config.granularity == "class-wise":

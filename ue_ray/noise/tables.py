@@ -1,4 +1,4 @@
-"""Where a sample-wise delta is looked up, by sample, or computed from the frozen surrogate."""
+"""Where a sample-wise delta is looked up, by sample."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ue_ray.batches import Batch
 from ue_ray.budget import Budget
 from ue_ray.errors import UserError
-from ue_ray.noise.surrogate import Surrogate
-
-PERTURB_CHUNK = 64
 
 
 class SampleTable:
@@ -91,24 +87,3 @@ class SampleTable:
 
 def _key(sample_id: str) -> bytes:
     return blake2b(sample_id.encode(), digest_size=16).digest()
-
-
-def surrogate_deltas(surrogate: Surrogate, batch: Batch, maximise: bool = False) -> Tensor:
-    """T steps of PGD from zero on the frozen surrogate, for each image of ``batch``: float32 [N,3,s,s].
-
-    In chunks of one fixed size, the last one padded: kernels choose their order of summation by the batch's size, and a
-    sign turns the smallest difference into a whole step. So an image gets the same bits in whatever batch it comes.
-    """
-    side = surrogate.config.canvas
-    move = surrogate.maximise if maximise else surrogate.minimise
-    parts = []
-    for start in range(0, len(batch.labels), PERTURB_CHUNK):
-        images = batch.images[start : start + PERTURB_CHUNK]
-        labels = batch.labels[start : start + PERTURB_CHUNK]
-        count = len(labels)
-        if count < PERTURB_CHUNK:
-            images = torch.cat([images, images.new_zeros(PERTURB_CHUNK - count, *images.shape[1:])])
-            labels = torch.cat([labels, labels.new_zeros(PERTURB_CHUNK - count)])
-        zero = torch.zeros(PERTURB_CHUNK, 3, side, side, device=images.device)
-        parts.append(move(images, zero, labels, surrogate.config.seed)[0][:count])
-    return torch.cat(parts) if parts else torch.zeros(0, 3, side, side)
