@@ -36,7 +36,7 @@ from ue_ray.noise import NoiseConfig, new_method
 from ue_ray.noise.checkpoint import Checkpoints
 from ue_ray.noise.config import class_wise_batch_size, default_parameters
 from ue_ray.noise.delta_file import whole
-from ue_ray.noise.deltas import LocalDeltas
+from ue_ray.noise.deltas import ReplicatedDeltas
 from ue_ray.sampling import Block, stratified_rows
 from ue_ray.training import TrainingPlan
 
@@ -56,7 +56,7 @@ class TimeToNoise:
     data: str
     """A folder with train.parquet and test.parquet."""
     output: str
-    """Where the results go (JSON); written as each way ends."""
+    """Where the results go (JSON); written as each way ends. Started again, it goes on where it was."""
     per_class: int = 500
     """Training images of each class: the first ones."""
     test_per_class: int = 200
@@ -95,7 +95,7 @@ def crafted(way: str, part: Block, names: list[str], seed: int) -> tuple[torch.T
     compute = Compute.detect("cpu", compile=compiled)
     windows = Windows(lambda: iter([part]), config.batch_size, compute)
     artifact = new_method(config, compute).craft(
-        windows, LocalDeltas(len(names), 32, BUDGET), lambda entry: None, Checkpoints()
+        windows, ReplicatedDeltas(len(names), 32, BUDGET), lambda entry: None, Checkpoints()
     )
     seconds = time.perf_counter() - started
     assert artifact is not None
@@ -119,8 +119,12 @@ def main(options: TimeToNoise) -> None:
         "n": 1,
         "ways": {},
     }
+    if Path(options.output).exists():
+        result["ways"] = json.loads(Path(options.output).read_text())["ways"]
     print(f"{'way':26} {'seconds':>8} {'x':>5} {'error':>6}  victim's final / peak accuracy")
     for way in ["clean", *options.ways]:
+        if way in result["ways"]:
+            continue
         entry: dict[str, Any] = {}
         carrying = images
         if way != "clean":
