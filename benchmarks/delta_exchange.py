@@ -46,6 +46,7 @@ from ue_ray.noise.surrogate import Surrogate
 BUDGET = Budget(8 / 255)
 BATCH = 128
 WORKERS = 2
+STEPS = 20
 WAYS = ("replicated", "actors", "gather")
 
 
@@ -116,12 +117,12 @@ class Worker:
         rows = BATCH // WORKERS
         images, labels = torch.rand(rows, 3, side, side), torch.randint(classes, (rows,))
         took = []
-        for _ in range(4):
+        for _ in range(2 + STEPS):
             dist.barrier()
             started = time.perf_counter()
             network.minimise(images, torch.zeros(rows, 3, side, side), labels, seed=0)
             took.append(time.perf_counter() - started)
-        return took[1:]
+        return took[2:]
 
     def _run(self, exchange: Callable[..., float], classes: int, side: int, batches: int) -> list[float]:
         took = []
