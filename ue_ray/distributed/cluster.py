@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,9 +48,25 @@ def cpus() -> float:
     return float(ray.cluster_resources().get("CPU", 1))
 
 
-def largest_node_cpus() -> float:
-    """CPUs of the largest node: one worker cannot have more."""
-    return max(float(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"])
+def largest_nodes() -> tuple[float, int]:
+    """CPUs of the largest node, at least one, and how many nodes there are of its size."""
+    found = [max(1.0, float(node["Resources"].get("CPU", 0))) for node in ray.nodes() if node["Alive"]]
+    return max(found), found.count(max(found))
+
+
+def node_shares(node: float, nodes: int, workers: int) -> tuple[float, float]:
+    """CPUs for each of ``workers`` that craft on ``nodes`` of ``node`` CPUs, and for a task that decodes for them.
+
+    When nodes are lost and as many workers crowd on another as it takes, one such task still finds room there: their
+    shares leave it, and are too large for one worker more.
+    """
+    here = math.ceil(workers / nodes)
+    decoding = _floor(min(1.0, node / (here + 2)))
+    return _floor((node - decoding) / here), decoding
+
+
+def _floor(cpus: float) -> float:
+    return math.floor(10_000 * cpus) / 10_000  # as fine as Ray counts
 
 
 def gpus() -> float:

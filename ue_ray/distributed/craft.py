@@ -17,7 +17,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ue_ray.batches import Windows
 from ue_ray.collectives import gather_objects, rank, world_size
 from ue_ray.compute import Compute
-from ue_ray.distributed.cluster import beside_the_driver, causes, cpus, largest_node_cpus
+from ue_ray.distributed.cluster import beside_the_driver, causes, largest_nodes, node_shares
 from ue_ray.distributed.delta_actors import SharedDeltas
 from ue_ray.distributed.small_actors import Board
 from ue_ray.distributed.stream import block_stream, blocks_of
@@ -48,12 +48,10 @@ class Workers:
     delta_table: DeltaTable = "auto"
 
     def cpus_each(self) -> float:
-        """A GPU worker needs one to feed it. A CPU worker takes what a node has but one, which the stream's decoding
-        keeps; a part of one where there are not enough."""
-        spare = max(cpus() - 1, 0.5)
-        if self.use_gpu:
-            return min(1.0, spare / self.count)
-        return min(float(int(spare / self.count)) or spare / self.count, max(largest_node_cpus() - 1, 0.5))
+        """CPUs that a worker asks for: its share of a node on which one decoding task still finds room, whichever nodes
+        are lost; of a GPU's worker not more than one, to feed it."""
+        share, _ = node_shares(*largest_nodes(), self.count)
+        return min(1.0, share) if self.use_gpu else share
 
 
 def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, work: str) -> None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from ue_ray.distributed.cluster import cpus
+from ue_ray.distributed.cluster import largest_nodes, node_shares
 from ue_ray.distributed.survey import Survey, craft_blocks
 from ue_ray.sampling import Block, decode_block
 
@@ -42,7 +42,8 @@ def block_stream(survey: Survey, fraction: float, seed: int, side: int, workers:
             wanted = len(plan[number]) + (padding if number == count - 1 else 0)
             yield _filled(decode_block(survey.source, survey.rows(), plan[number], side, survey.handling), wanted)
 
-    return numbered(count).map_batches(read, batch_size=1, num_cpus=min(1.0, cpus() / 2))
+    _, cpus = node_shares(*largest_nodes(), workers)
+    return numbered(count).map_batches(read, batch_size=1, num_cpus=cpus)
 
 
 def blocks_of(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[Block]:
