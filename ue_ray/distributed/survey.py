@@ -60,7 +60,9 @@ def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
         return Survey(source, handling, ray.get(summary), table, plan)
 
 
-@ray.remote(num_returns=3)
+# Without a CPU of their own: when their results are lost with a node, they are made again while those who wait for them
+# may hold every CPU that is left.
+@ray.remote(num_returns=3, num_cpus=0, scheduling_strategy="SPREAD")
 def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.ndarray]:
     listing = source.list()
     plan = np.array(plan_shards(listing.nbytes()), np.int64)
@@ -77,7 +79,7 @@ def craft_blocks(survey: Survey, fraction: float, seed: int) -> tuple[int, int, 
     return ray.get(rows), ray.get(count), plan
 
 
-@ray.remote(num_returns=3)
+@ray.remote(num_returns=3, num_cpus=0, scheduling_strategy="SPREAD")
 def _craft_blocks(table: pa.Table, fraction: float, seed: int) -> tuple[int, int, list[np.ndarray]]:
     rows = stratified_rows(table["label"].to_numpy(), fraction, seed)
     plan = block_plan(rows, seed)
