@@ -11,7 +11,7 @@ Each way is a command of its own, timed from its start to its end, in turn, ``--
 - bare: ``benchmarks/bare_loop.py protect``.
 
 All craft for the same number of rounds on the same images, so all do the same arithmetic. Each also runs on next to
-nothing, for its start-up: Ray's overhead is the ratio of what remains, ray to bare. Victims: three of ResNet-9 on the
+nothing, for its start-up, which is taken off before ray and bare, one core and two workers are compared. Victims: three of ResNet-9 on the
 protected images, by ``pipelines/evaluate_victims.py`` and by ``bare_loop.py judge``, start-up included.
 """
 
@@ -57,11 +57,14 @@ class EndToEnd:
     work: str
     """A folder for outputs: removed as they are measured."""
     output: str
-    """Where the results go (JSON); written as each run ends."""
+    """Where the results go (JSON); written as each round ends. Started again, it adds to them."""
+    ways: tuple[str, ...] = tuple(WAYS)
     rounds: int = 4
     repeats: int = 3
     epochs: int = 3
     """Of the victims."""
+    victims: int = 2
+    """How often the victims are trained."""
     victim_images: int = 5000
 
 
@@ -111,35 +114,42 @@ def main(options: EndToEnd) -> None:
     table = pq.read_table(data)
     images = {"whole": table.num_rows, "nothing": 200}
     inputs = {"whole": data, "nothing": first(table, 200, work / "nothing.parquet")}
-    taken: dict[str, dict[str, list[float]]] = {way: {"whole": [], "nothing": []} for way in WAYS}
     result: dict[str, Any] = {
         "command": shlex.join(["python", *(re.sub(r"^/.*/", "", part) for part in sys.argv)]),
         "machine": machine(),
         "versions": versions(),
         "images": table.num_rows,
         "rounds": options.rounds,
+        "taken": {way: {"whole": [], "nothing": []} for way in WAYS},
     }
+    if Path(options.output).exists():
+        result = json.loads(Path(options.output).read_text())
+    taken: dict[str, dict[str, list[float]]] = result["taken"]
 
     def write() -> None:
         Path(options.output).write_text(json.dumps(result, indent=2) + "\n")
 
     for _ in range(options.repeats):
-        for way, (_, cores) in WAYS.items():
+        for way in options.ways:
             for size, place in inputs.items():
                 output = work / "out"
                 shutil.rmtree(output, ignore_errors=True)
                 script, arguments = command(way, place, output, options.rounds if size == "whole" else 1)
-                taken[way][size].append(seconds(work, script, arguments, cores))
+                taken[way][size].append(seconds(work, script, arguments, WAYS[way][1]))
                 print(f"{way:16} {images[size]:7,} images {taken[way][size][-1]:8.1f} s", flush=True)
-        result["seconds"] = {way: {size: spread(found) for size, found in both.items()} for way, both in taken.items()}
         net = {way: [w - n for w, n in zip(both["whole"], both["nothing"], strict=True)] for way, both in taken.items()}
-        result["without_start_up"] = {way: spread(found) for way, found in net.items()}
-        result["overhead"] = spread([a / b - 1 for a, b in zip(net["ray"], net["bare"], strict=True)])
-        result["two_workers_to_one_core"] = spread(
-            [a / b for a, b in zip(net["ray, 1 core"], net["ray, 2 workers"], strict=True)]
-        )
+        result["start_up"] = {way: spread(both["nothing"]) for way, both in taken.items() if both["nothing"]}
+        result["without_start_up"] = {way: spread(found) for way, found in net.items() if found}
+        for name, one, other in (
+            ("ray_to_bare", "ray", "bare"),
+            ("one_core_to_two_workers", "ray, 1 core", "ray, 2 workers"),
+        ):
+            if net[one] and net[other]:
+                result[name] = spread([a / b for a, b in zip(net[one], net[other], strict=True)])
         write()
     shutil.rmtree(work / "out", ignore_errors=True)
+    if not options.victims:
+        return
     clean = first(table, options.victim_images, work / "clean.parquet")
     protected = work / "protected"
     shutil.rmtree(protected, ignore_errors=True)
@@ -148,7 +158,7 @@ def main(options: EndToEnd) -> None:
     sets += ["--epochs", str(options.epochs)]
     judging = ["--victims", "resnet9", "--batch-size", "64", "--learning-rate", "0.05"]
     hourly: dict[str, list[float]] = {"ray": [], "bare": []}
-    for _ in range(options.repeats):
+    for _ in range(options.victims):
         report = work / "report"
         shutil.rmtree(report, ignore_errors=True)
         ways = {
@@ -164,7 +174,6 @@ def main(options: EndToEnd) -> None:
             **{way: spread(found) for way, found in hourly.items()},
         }
         write()
-    print(json.dumps({name: result[name] for name in ("overhead", "two_workers_to_one_core")}, indent=1))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from ue_ray.distributed.cluster import largest_nodes, node_shares
+from ue_ray.distributed.cluster import cpus, largest_nodes, node_shares
 from ue_ray.distributed.survey import Survey, craft_blocks
-from ue_ray.sampling import Block, decode_block
+from ue_ray.sampling import BLOCK_ROWS, Block, decode_block
 
 MAX_BLOCKS = 4096  # that the driver holds, whatever the input's size
+TASK_BYTES = 4 << 20  # decoded pixels of a task, or one block: below that Ray's own cost of a task shows
 NO_ROW = -1  # the position of a row that only fills up: an undecodable image, or padding
 
 
@@ -42,8 +43,10 @@ def block_stream(survey: Survey, fraction: float, seed: int, side: int, workers:
             wanted = len(plan[number]) + (padding if number == count - 1 else 0)
             yield _filled(decode_block(survey.source, survey.rows(), plan[number], side, survey.handling), wanted)
 
-    _, cpus = node_shares(*largest_nodes(), workers)
-    return numbered(count).map_batches(read, batch_size=1, num_cpus=cpus)
+    _, share = node_shares(*largest_nodes(), workers)
+    together = max(1, TASK_BYTES // (BLOCK_ROWS * 3 * side**2))
+    tasks = min(MAX_BLOCKS, max(-(-count // together), int(4 * cpus())))
+    return numbered(count, tasks).map_batches(read, batch_size=None, num_cpus=share)
 
 
 def blocks_of(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[Block]:
