@@ -11,8 +11,9 @@ Each way is a command of its own, timed from its start to its end, in turn, ``--
 - bare: ``benchmarks/bare_loop.py protect``.
 
 All craft for the same number of rounds on the same images, so all do the same arithmetic. Each also runs on next to
-nothing, for its start-up, which is taken off before ray and bare, one core and two workers are compared. Victims: three of ResNet-9 on the
-protected images, by ``pipelines/evaluate_victims.py`` and by ``bare_loop.py judge``, start-up included.
+nothing, for its start-up, which is taken off before ray and bare, one core and two workers are compared. Victims: three
+of ResNet-9 on the protected images, by ``pipelines/evaluate_victims.py`` and by ``bare_loop.py judge``, start-up
+included.
 """
 
 from __future__ import annotations
