@@ -3,8 +3,8 @@
     python benchmarks/all.py --data data/ --output out/benchmarks
 
 ``data/`` holds train.parquet and test.parquet. What has a result in the output folder is not measured again, so that
-``python benchmarks/all.py --output benchmarks/results`` prints the recorded figures. On two cores all of them take more than
-an hour; nothing else should run meanwhile.
+``python benchmarks/all.py --output benchmarks/results`` prints the recorded figures. On two cores all of them take more
+than an hour; nothing else should run meanwhile.
 """
 
 from __future__ import annotations
