@@ -12,7 +12,7 @@ import torch
 from ue_ray.batches import Batch
 from ue_ray.budget import Budget
 from ue_ray.compute import Compute
-from ue_ray.countermeasures import Countermeasure
+from ue_ray.countermeasures import Countermeasure, parse
 from ue_ray.errors import UserError
 from ue_ray.images import resize
 from ue_ray.noise.config import NoiseConfig, default_parameters
@@ -152,18 +152,21 @@ def run_victim(
 
     ``train_set`` and ``countermeasure`` say what ``train`` is, already ``purified``: clean, control or protected.
     """
-    curve = train_classifier(train.tensors(), test.tensors(), len(train.class_names), plan, compute)
+    curve = train_classifier(
+        train.tensors(), test.tensors(), len(train.class_names), plan, compute, parse(countermeasure)
+    )
     peak = max(curve, key=lambda epoch: epoch.test_accuracy)
+    taken = max(curve, key=lambda epoch: (epoch.held_out_accuracy or 0.0, epoch.epoch))  # the last, if none is chosen
     return {
         "victim": plan.model,
         "train_set": train_set,
         "countermeasure": countermeasure,
         "seed": plan.seed,
         "epochs": plan.epochs,
-        "final_test_accuracy": curve[-1].test_accuracy,
+        "final_test_accuracy": taken.test_accuracy,
         "peak_test_accuracy": peak.test_accuracy,
         "peak_epoch": peak.epoch,
-        "train_accuracy": curve[-1].train_accuracy,
+        "train_accuracy": taken.train_accuracy,
         "curve": [asdict(epoch) for epoch in curve],
         "seconds": sum(epoch.seconds for epoch in curve),
     }

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 from ue_ray.collectives import data_parallel, world_size
 from ue_ray.compute import Compute
+from ue_ray.countermeasures import Countermeasure
+from ue_ray.countermeasures.none import Nothing
 from ue_ray.errors import UserError
 from ue_ray.models import build
 
@@ -33,7 +35,8 @@ class WeightSteps:
     def step(self, images: Tensor, labels: Tensor, global_count: int) -> tuple[Tensor, Tensor]:
         """One step on this worker's part of a global batch of ``global_count`` rows.
 
-        Returns this worker's (sum of losses, number of wrong predictions), on the device: nothing waits for it.
+        ``labels``: int64 [N], or their probabilities, float [N,K]. Returns this worker's (sum of losses, number of
+        wrong predictions), on the device: nothing waits for it.
         """
         self.network.train()
         with self.compute.autocast():
@@ -43,7 +46,8 @@ class WeightSteps:
         (loss * (world_size() / global_count)).backward()  # DDP takes the mean
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
         self.optimizer.step()
-        return loss.detach(), (logits.argmax(1) != labels).sum()
+        wanted = labels if labels.dim() == 1 else labels.argmax(1)
+        return loss.detach(), (logits.argmax(1) != wanted).sum()
 
     def momentum(self) -> dict[str, Tensor]:
         """The optimiser's state by the weights' names; empty before the first step."""
@@ -71,6 +75,12 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def split(self, share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
+        """(the rest, a ``share`` drawn by ``seed``)."""
+        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
+        kept, out = order[round(share * len(self)) :], order[: round(share * len(self))]
+        return LabelledImages(self.images[kept], self.labels[kept]), LabelledImages(self.images[out], self.labels[out])
 
 
 def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -110,13 +120,17 @@ def check_augmentation(name: str) -> None:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of a victim's training reached; accuracies in [0, 1]."""
+    """What one epoch of a victim's training reached; accuracies in [0, 1].
+
+    ``held_out_accuracy``: on the training images that a countermeasure keeps back; None where it keeps none.
+    """
 
     epoch: int
     train_loss: float
     train_accuracy: float
     test_accuracy: float
     seconds: float
+    held_out_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -137,10 +151,17 @@ def train_classifier(
     num_classes: int,
     plan: TrainingPlan,
     compute: Compute,
-    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    countermeasure: Countermeasure | None = None,
 ) -> list[Epoch]:
-    """Train a network from scratch on ``train`` and measure it on ``test`` after each epoch: the learning curve."""
+    """Train a network from scratch on ``train`` and measure it on ``test`` after each epoch: the learning curve.
+
+    ``train`` is purified already; what else ``countermeasure`` does is done here.
+    """
     check_augmentation(plan.augmentation)
+    measure = countermeasure or Nothing("")
+    held_out = None
+    if measure.held_out:
+        train, held_out = train.split(measure.held_out, plan.seed)
     torch.manual_seed(plan.seed)
     network = compute.place(build(plan.model, num_classes, train.images.shape[-1]))
     steps = WeightSteps(network, compute, plan.learning_rate)
@@ -159,25 +180,28 @@ def train_classifier(
             rate = cosine_learning_rate(plan.learning_rate, epoch + batch / batches, plan.epochs)
             steps.optimizer.param_groups[0]["lr"] = rate
             images = compute.images(augment(train.images[rows], generator))
-            batch_loss, batch_wrong = steps.step(images, train.labels[rows].to(compute.device), len(rows))
+            targets = train.labels[rows].to(compute.device)
+            if measure.augments:
+                targets = functional.one_hot(targets, num_classes).to(torch.float32)
+                images, targets = measure.augment(images, targets, network, generator)
+            batch_loss, batch_wrong = steps.step(images, targets, len(rows))
             loss += batch_loss
             wrong += batch_wrong
             seen += len(rows)
-        accuracy = clean_test_accuracy(network, test, compute)
-        curve.append(
-            Epoch(epoch + 1, float(loss) / seen, 1 - int(wrong) / seen, accuracy, time.perf_counter() - started)
-        )
-        on_epoch(curve[-1])
+        accuracy = accuracy_on(network, test, compute)
+        known = accuracy_on(network, held_out, compute) if held_out is not None else None
+        seconds = time.perf_counter() - started
+        curve.append(Epoch(epoch + 1, float(loss) / seen, 1 - int(wrong) / seen, accuracy, seconds, known))
     return curve
 
 
 @torch.inference_mode()
-def clean_test_accuracy(network: nn.Module, test: LabelledImages, compute: Compute, batch_size: int = 500) -> float:
-    """The share of ``test`` that ``network`` gets right, in [0, 1]."""
+def accuracy_on(network: nn.Module, images: LabelledImages, compute: Compute, batch_size: int = 500) -> float:
+    """The share of ``images`` that ``network`` gets right, in [0, 1]."""
     network.eval()
     right = torch.zeros((), dtype=torch.int64, device=compute.device)
-    for start in range(0, len(test), batch_size):
+    for start in range(0, len(images), batch_size):
         with compute.autocast():
-            logits = network(compute.images(test.images[start : start + batch_size]))
-        right += (logits.argmax(1).cpu() == test.labels[start : start + batch_size]).sum().to(compute.device)
-    return int(right) / len(test)
+            logits = network(compute.images(images.images[start : start + batch_size]))
+        right += (logits.argmax(1).cpu() == images.labels[start : start + batch_size]).sum().to(compute.device)
+    return int(right) / len(images)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ue_ray.countermeasures.base import Countermeasure
 
 
@@ -11,6 +9,3 @@ class Nothing(Countermeasure):
     """No countermeasure: what every other is compared with."""
 
     forms = "none"
-
-    def purify(self, images: np.ndarray) -> np.ndarray:
-        return images

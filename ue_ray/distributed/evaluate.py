@@ -18,7 +18,6 @@ import torch
 from ue_ray.budget import Budget, parse_epsilon
 from ue_ray.compute import Compute
 from ue_ray.countermeasures import Countermeasure, parse
-from ue_ray.countermeasures.none import Nothing
 from ue_ray.distributed import cluster
 from ue_ray.distributed.survey import survey
 from ue_ray.errors import UserError
@@ -70,8 +69,10 @@ class EvaluateConfig:
     controls: str = "random"
     """random: the clean images with random noise of the same budget. Empty: none."""
     countermeasures: str = "none"
-    """What the taker does to all training images first, separated by commas: every victim is trained after each. none,
-    grayscale (the test images too), jpeg-1 ... jpeg-100 (the quality), resize-half (and back)."""
+    """What the taker tries, separated by commas: every victim is trained with each. none; cutout, mixup, cutmix,
+    fast-autoaugment, autoaugment, randaugment; grayscale (the test images too), jpeg-1 ... jpeg-100 (the quality),
+    resize-half (and back), bit-depth-1 ... -7, gaussian-blur or gaussian-blur-SIGMA; adversarial-training-8 (of 255);
+    early-stopping."""
     epsilon: str | None = None
     """The budget, where the protected images are not an output of protect_dataset.py."""
     augmentation: str = "crop-flip"
@@ -254,7 +255,7 @@ def _run_all(
 
 
 def _handled(images: Any, countermeasure: Countermeasure) -> Any:
-    return images if isinstance(countermeasure, Nothing) else _purify.remote(images, countermeasure)
+    return _purify.remote(images, countermeasure) if countermeasure.purifies else images
 
 
 @ray.remote
