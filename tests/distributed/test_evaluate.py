@@ -92,6 +92,26 @@ def test_every_set_is_trained_on_after_every_countermeasure(tinted, tmp_path, ca
     assert "Worst case of 2 countermeasures, none" in capsys.readouterr().out
 
 
+def test_started_again_it_trains_only_what_is_missing(tinted, tmp_path, capsys):
+    places = (tinted / "train", tinted / "train", tinted / "test", tmp_path / "report")
+    first = evaluated(*places, epochs=1, controls="")
+    files = sorted((tmp_path / "report" / "runs").iterdir())
+    assert len(files) == 2
+    written = files[0].stat().st_mtime_ns
+    files[1].write_text(files[1].read_text()[:100])  # as if it had been cut off
+    capsys.readouterr()
+    second = evaluated(*places, epochs=1, controls="", seeds="0,1")
+    assert "victims: 3 trained (1 kept)" in capsys.readouterr().err
+    assert files[0].stat().st_mtime_ns == written
+    assert [run["seed"] for run in second["runs"]] == [0, 1, 0, 1]
+    assert [run["curve"][0]["train_loss"] for run in second["runs"][::2]] == [
+        run["curve"][0]["train_loss"] for run in first["runs"]
+    ]
+    (tmp_path / "report" / "mine.txt").write_text("keep")
+    with pytest.raises(UserError, match=r"holds mine.txt, and no evaluation"):
+        evaluated(*places, epochs=1)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -99,7 +119,10 @@ def test_every_set_is_trained_on_after_every_countermeasure(tinted, tmp_path, ca
         ({"seeds": "one"}, "whole numbers"),
         ({"controls": "gauss"}, "unknown control 'gauss': choose among random"),
         ({"epochs": 0}, "--epochs is 0"),
-        ({"countermeasures": "jpg"}, "unknown countermeasure 'jpg': choose among none, grayscale, jpeg-1 ... jpeg-100"),
+        (
+            {"countermeasures": "jpg"},
+            "unknown countermeasure 'jpg': choose among none, cutout, mixup, cutmix",
+        ),
         ({"countermeasures": ","}, "--countermeasures is empty"),
         ({"augmentation": "cutout"}, "crop-flip, crop, none"),
         ({"protected": "mnist5k"}, "--protected has 10 classes"),

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from ue_ray.errors import UserError
-from ue_ray.storage.output import CommitError, Mode, Output, prepare_empty
+from ue_ray.storage.output import CommitError, Mode, Output
 from ue_ray.storage.shards import ShardRecord, ShardWriter
 from ue_ray.storage.sources import open_source
 
@@ -109,16 +109,12 @@ def test_a_non_empty_place_is_refused(tmp_path: Path):
         Output(str(tmp_path / "notes.txt")).begin("refuse", CARD)
     with pytest.raises(UserError, match="cannot be written"):
         Output(str(tmp_path / "notes.txt" / "below")).begin("refuse", CARD)
-    with pytest.raises(UserError, match="is not empty"):
-        prepare_empty(str(tmp_path))
 
 
 @pytest.mark.parametrize("mode", get_args(Mode))
 def test_an_empty_place_may_exist_or_not(tmp_path: Path, mode: Mode):
     for place in (tmp_path / "new" / "deep", tmp_path / "empty"):
         (tmp_path / "empty").mkdir(exist_ok=True)
-        prepare_empty(str(place))
-        assert not place.exists() or list(place.iterdir()) == []
         assert Output(str(place)).begin(mode, CARD) is None
         assert [entry.name for entry in place.iterdir()] == ["_work"]
 

@@ -15,12 +15,13 @@ from pyarrow import fs
 
 from ue_ray.errors import UserError
 from ue_ray.images import ImageError, decode
-from ue_ray.storage.filesystem import OutOfReach, join, read_bytes, remove_tree, resolve, walk, write_bytes
+from ue_ray.storage.filesystem import OutOfReach, join, list_names, read_bytes, remove_tree, resolve, walk, write_bytes
 from ue_ray.storage.folder import FolderSource
 from ue_ray.storage.listing import ReadFailure
-from ue_ray.storage.output import CommitError, Output, prepare_empty
+from ue_ray.storage.output import CommitError, Output
 from ue_ray.storage.shards import ShardWriter
 from ue_ray.storage.sources import open_source
+from ue_ray.victim_runs import VictimRuns
 
 CARD = {"input": {"images": 300}}
 
@@ -156,10 +157,11 @@ def test_shards_are_committed_and_read_back(bucket: str):
 
 def test_a_place_is_tried_before_the_work(bucket: str, monkeypatch: pytest.MonkeyPatch):
     uri = join(bucket, "out")
-    prepare_empty(uri)
-    prepare_empty(uri)  # the trial leaves nothing behind
+    VictimRuns(uri).check()
+    VictimRuns(uri).check()  # the trial leaves nothing behind
+    assert list_names(uri) == []
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "reader")
-    for attempt in (lambda: prepare_empty(uri), lambda: Output(uri).check("refuse")):
+    for attempt in (VictimRuns(uri).check, lambda: Output(uri).check("refuse")):
         with pytest.raises(UserError, match="cannot be written"):
             attempt()
 

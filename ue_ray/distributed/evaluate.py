@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import pyarrow as pa
@@ -39,9 +40,10 @@ from ue_ray.progress import Progress
 from ue_ray.report import console_table, headline, html_page
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.listing import Listing
-from ue_ray.storage.output import Output, prepare_empty
+from ue_ray.storage.output import Output
 from ue_ray.storage.sources import BUILTINS, Source, has_own_labels, open_source
 from ue_ray.training import TrainingPlan, check_augmentation
+from ue_ray.victim_runs import VictimRun, VictimRuns
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ class EvaluateConfig:
     test: str
     """Clean images that no one trained on."""
     output: str
-    """Where to write results.json and report.html."""
+    """Where to write results.json, report.html and, as it is trained, each victim's runs/*.json: the same command again
+    trains only those that are not there."""
     labels: str | None = None
     """Where labels come from, as for protect_dataset.py. Not asked of what has labels of its own: an output of
     protect_dataset.py, a built-in data set."""
@@ -95,7 +98,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     cluster.connect()
     surveys = {role: survey(source) for role, source in sources.items()}
     check_same_classes({role: found.summary.class_names for role, found in surveys.items()})
-    prepare_empty(absolute(config.output))
+    store = VictimRuns(absolute(config.output))
+    store.check()
     side = config.image_size or surveys["clean"].summary.side
 
     data = {
@@ -103,6 +107,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         for role, found in surveys.items()
     }
     comparison_ref = _compare.remote(data["clean"], data["protected"])
+    identity = {role: f"{found.summary.fingerprint} {_digest(found.source.uri)}" for role, found in surveys.items()}
     sets = {"clean": data["clean"], "protected": data["protected"]}
     with cluster.causes():
         comparison: Comparison = ray.get(comparison_ref)
@@ -110,8 +115,15 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             budget = _measured_budget(comparison)
         if controls and budget is not None:
             sets["control"] = _control.remote(data["clean"], budget)
+            identity["control"] = f"{identity['clean']} {budget}"
         gpu = 0.25 if side <= SMALL_IMAGE else 1.0
-        runs = _run_all(sets, data["test"], countermeasures, plans, config.cpus_per_victim, gpu)
+        wanted = [
+            VictimRun(plan, train_set, name, identity[train_set], identity["test"], side)
+            for name in countermeasures
+            for train_set in sets
+            for plan in plans
+        ]
+        runs = _run_all(wanted, store, sets, data["test"], countermeasures, config.cpus_per_victim, gpu)
         sizes = ray.get([_describe.remote(data[role]) for role in sources])
     results: dict[str, Any] = {
         "format_version": 1,
@@ -213,45 +225,59 @@ def _measured_budget(comparison: Comparison) -> Budget:
     return Budget(comparison.max_abs_delta)
 
 
+def _digest(uri: str) -> str:
+    """Of all that is in an output of ours; a listing alone does not tell one noise from another."""
+    output = Output(absolute(uri))
+    committed = uri not in BUILTINS and output.is_committed()
+    return sha256(json.dumps(output.manifest(), sort_keys=True).encode()).hexdigest() if committed else ""
+
+
 def _run_all(
+    wanted: list[VictimRun],
+    store: VictimRuns,
     sets: dict[str, Any],
     test: Any,
     countermeasures: dict[str, Countermeasure],
-    plans: list[TrainingPlan],
     cpus: int,
     gpu: float,
 ) -> list[dict[str, Any]]:
-    """Every plan on every set after every countermeasure. ``gpu``: a victim's share of a GPU, where there are any."""
+    """The results of all ``wanted``, in their order; trained are those that are not in ``store``. ``gpu``: a victim's
+    share of a GPU, where there are any."""
     task = _victim.options(num_cpus=min(cpus, cluster.cpus()), num_gpus=gpu if cluster.gpus() else 0)
-    pending = []
+    results = {run: found for run in wanted if (found := store.finished(run)) is not None}
+    kept, pending = len(results), dict[Any, VictimRun]()
     for name, countermeasure in countermeasures.items():
         seen = _handled(test, countermeasure) if countermeasure.on_test else test
         for train_set, images in sets.items():
-            train = _handled(images, countermeasure)
-            pending += [task.remote(train, seen, train_set, name, plan) for plan in plans]
-    total, runs = len(pending), []
+            missing = [r for r in wanted if (r.countermeasure, r.train_set) == (name, train_set) and r not in results]
+            train = _handled(images, countermeasure) if missing else images
+            pending |= {task.remote(train, seen, run, store): run for run in missing}
     progress = Progress("victims")
+    waiting = len(pending)
     while pending:
-        ready, pending = ray.wait(pending, timeout=1.0)
-        runs += ray.get(ready)
-        if runs:
-            last = runs[-1]
-            handled = "" if last["countermeasure"] == "none" else f" after {last['countermeasure']}"
-            text = f"{last['victim']} on {last['train_set']}{handled} {100 * last['final_test_accuracy']:.1f} %"
-            progress.show(f"{len(runs)} of {total} trained, last {text}", len(runs) / total)
-    progress.done(f"{total} trained")
-    order = {name: place for place, name in enumerate(("clean", "control", "protected"))}
-    models = {plan.model: place for place, plan in enumerate(plans)}
+        ready, _ = ray.wait(list(pending), timeout=1.0)
+        for ref in ready:
+            run = pending.pop(ref)
+            results[run] = last = ray.get(ref)
+            handled = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
+            text = f"{run.plan.model} on {run.train_set}{handled} {100 * last['final_test_accuracy']:.1f} %"
+        if len(results) > kept:
+            done = len(results) - kept
+            progress.show(f"{done} of {waiting} trained, last {text}", done / waiting)
+    progress.done(f"{waiting} trained" + (f" ({kept} kept)" if kept else ""))
+    order = ("clean", "control", "protected")
+    models = list(dict.fromkeys(run.plan.model for run in wanted))
     handling = list(countermeasures)
-    return sorted(
-        runs,
-        key=lambda run: (
-            models[run["victim"]],
-            handling.index(run["countermeasure"]),
-            order[run["train_set"]],
-            run["seed"],
-        ),
-    )
+
+    def place(run: VictimRun) -> tuple[int, int, int, int]:
+        return (
+            models.index(run.plan.model),
+            handling.index(run.countermeasure),
+            order.index(run.train_set),
+            run.plan.seed,
+        )
+
+    return [results[run] for run in sorted(wanted, key=place)]
 
 
 def _handled(images: Any, countermeasure: Countermeasure) -> Any:
@@ -289,6 +315,9 @@ def _describe(data: DataSet) -> dict[str, Any]:
 
 
 @ray.remote
-def _victim(train: DataSet, test: DataSet, train_set: str, countermeasure: str, plan: TrainingPlan) -> dict[str, Any]:
+def _victim(train: DataSet, test: DataSet, run: VictimRun, store: VictimRuns) -> dict[str, Any]:
     torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
-    return run_victim(train, test, train_set, countermeasure, plan, Compute.detect())
+    result = run_victim(train, test, run.train_set, run.countermeasure, run.plan, Compute.detect())
+    result |= {"machine": machine(), "versions": versions()}
+    store.write(run, result)
+    return result

@@ -182,6 +182,8 @@ def check_writable(uri: str) -> None:
     if isinstance(filesystem, fs.LocalFileSystem):
         while not os.path.lexists(path):
             path = os.path.dirname(path)
+        if not os.path.isdir(path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         if not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         return

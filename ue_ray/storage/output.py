@@ -222,16 +222,6 @@ class Output:
             raise CommitError(f"{self.uri}: {unknown[0]} is there but in no record; a reader would take it for data")
 
 
-def prepare_empty(uri: str) -> None:
-    """Make sure that ``uri`` is an empty place that can be written. Raises UserError if it is not."""
-    try:
-        if held := list_names(uri):
-            raise UserError(f"{uri}: is not empty (holds {held[0]}); choose an empty place or remove it")
-        check_writable(uri)
-    except OSError as error:
-        raise UserError(f"{uri}: cannot be written: {one_line(error)}") from error
-
-
 def _differences(there: Any, asked: Any, name: str = "") -> list[tuple[str, Any, Any]]:
     if isinstance(there, dict) and isinstance(asked, dict):
         return [
