@@ -23,7 +23,7 @@ def two_digits():
 def test_a_victim_learns_zeros_from_ones_the_same_way_twice(two_digits):
     train, test = two_digits
     plan = TrainingPlan("resnet9", epochs=10, batch_size=16, augmentation="crop")
-    curves = [train_classifier(train, test, 2, plan, CPU) for _ in range(2)]
+    curves = [train_classifier(train, test, 2, plan, CPU).curve for _ in range(2)]
     assert curves[0][-1].test_accuracy >= 0.95
     assert [e.epoch for e in curves[0]] == list(range(1, 11))
     assert [(e.train_loss, e.test_accuracy) for e in curves[0]] == [(e.train_loss, e.test_accuracy) for e in curves[1]]
@@ -32,14 +32,22 @@ def test_a_victim_learns_zeros_from_ones_the_same_way_twice(two_digits):
 def test_labels_that_say_nothing_teach_nothing(two_digits):
     train, test = two_digits
     noise = LabelledImages(train.images, torch.randint(0, 2, (80,), generator=torch.Generator().manual_seed(0)))
-    curve = train_classifier(noise, test, 2, TrainingPlan("resnet9", 2, batch_size=16), CPU)
+    curve = train_classifier(noise, test, 2, TrainingPlan("resnet9", 2, batch_size=16), CPU).curve
     assert curve[-1].train_accuracy < 0.9
+
+
+def test_the_confusion_is_of_the_network_that_is_taken(two_digits):
+    train, test = two_digits
+    training = train_classifier(train, test, 2, TrainingPlan("resnet9", 3, batch_size=16, augmentation="none"), CPU)
+    assert training.taken is training.curve[-1]
+    assert training.confusion.sum(1).tolist() == torch.bincount(test.labels).tolist()
+    assert training.confusion.trace() / 40 == pytest.approx(training.taken.test_accuracy)
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(two_digits):
     train, test = two_digits
     few = LabelledImages(train.images[:5], train.labels[:5])
-    assert len(train_classifier(few, test, 2, TrainingPlan("resnet9", 1), CPU)) == 1
+    assert len(train_classifier(few, test, 2, TrainingPlan("resnet9", 1), CPU).curve) == 1
 
 
 def test_crops_are_shifts_with_a_black_border():

@@ -23,6 +23,7 @@ from ue_ray.storage.listing import Listing, Source
 from ue_ray.training import LabelledImages, TrainingPlan, train_classifier
 
 CONTROLS = ("random",)
+MOST_CONFUSED = 100  # classes whose confusion matrix is kept: results are read by people and browsers
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,10 @@ def run_victim(
 
     ``train_set`` and ``countermeasure`` say what ``train`` is, already ``purified``: clean, control or protected.
     """
-    curve = train_classifier(
-        train.tensors(), test.tensors(), len(train.class_names), plan, compute, parse(countermeasure)
-    )
+    classes = len(train.class_names)
+    training = train_classifier(train.tensors(), test.tensors(), classes, plan, compute, parse(countermeasure))
+    curve, taken = training.curve, training.taken
     peak = max(curve, key=lambda epoch: epoch.test_accuracy)
-    taken = max(curve, key=lambda epoch: (epoch.held_out_accuracy or 0.0, epoch.epoch))  # the last, if none is chosen
     return {
         "victim": plan.model,
         "train_set": train_set,
@@ -169,4 +169,5 @@ def run_victim(
         "train_accuracy": taken.train_accuracy,
         "curve": [asdict(epoch) for epoch in curve],
         "seconds": sum(epoch.seconds for epoch in curve),
+        "confusion": training.confusion.tolist() if classes <= MOST_CONFUSED else None,
     }

@@ -134,6 +134,16 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Training:
+    """The learning curve; the epoch whose network is taken, the last if nothing was held out to choose it by; and that
+    network's ``confusion`` on the test images, int64 [K,K]: rows are the true classes, columns the predicted."""
+
+    curve: list[Epoch]
+    taken: Epoch
+    confusion: Tensor
+
+
+@dataclass(frozen=True)
 class TrainingPlan:
     """How a victim is trained; the defaults are the paper's (Appendix B), its 60 epochs left to the caller."""
 
@@ -152,8 +162,8 @@ def train_classifier(
     plan: TrainingPlan,
     compute: Compute,
     countermeasure: Countermeasure | None = None,
-) -> list[Epoch]:
-    """Train a network from scratch on ``train`` and measure it on ``test`` after each epoch: the learning curve.
+) -> Training:
+    """Train a network from scratch on ``train`` and measure it on ``test`` after each epoch.
 
     ``train`` is purified already; what else ``countermeasure`` does is done here.
     """
@@ -168,7 +178,8 @@ def train_classifier(
     generator = torch.Generator().manual_seed(plan.seed)
     augment = AUGMENTATIONS[plan.augmentation]
     batches = max(1, len(train) // plan.batch_size)  # the last, smaller batch is spread over the others by reshuffling
-    curve = []
+    curve: list[Epoch] = []
+    taken, confusion = None, torch.zeros(0, 0)
     for epoch in range(plan.epochs):
         started = time.perf_counter()
         order = torch.randperm(len(train), generator=generator)
@@ -188,20 +199,31 @@ def train_classifier(
             loss += batch_loss
             wrong += batch_wrong
             seen += len(rows)
-        accuracy = accuracy_on(network, test, compute)
-        known = accuracy_on(network, held_out, compute) if held_out is not None else None
+        found = confusion_on(network, test, num_classes, compute)
+        known = accuracy(confusion_on(network, held_out, num_classes, compute)) if held_out is not None else None
         seconds = time.perf_counter() - started
-        curve.append(Epoch(epoch + 1, float(loss) / seen, 1 - int(wrong) / seen, accuracy, seconds, known))
-    return curve
+        curve.append(Epoch(epoch + 1, float(loss) / seen, 1 - int(wrong) / seen, accuracy(found), seconds, known))
+        if taken is None or (known or 0.0) >= (taken.held_out_accuracy or 0.0):
+            taken, confusion = curve[-1], found
+    assert taken is not None
+    return Training(curve, taken, confusion)
 
 
 @torch.inference_mode()
-def accuracy_on(network: nn.Module, images: LabelledImages, compute: Compute, batch_size: int = 500) -> float:
-    """The share of ``images`` that ``network`` gets right, in [0, 1]."""
+def confusion_on(
+    network: nn.Module, images: LabelledImages, num_classes: int, compute: Compute, batch_size: int = 500
+) -> Tensor:
+    """How often each class is taken for each, int64 [K,K] on the CPU: rows are the true classes."""
     network.eval()
-    right = torch.zeros((), dtype=torch.int64, device=compute.device)
+    counts = torch.zeros(num_classes**2, dtype=torch.int64, device=compute.device)
     for start in range(0, len(images), batch_size):
         with compute.autocast():
             logits = network(compute.images(images.images[start : start + batch_size]))
-        right += (logits.argmax(1).cpu() == images.labels[start : start + batch_size]).sum().to(compute.device)
-    return int(right) / len(images)
+        labels = images.labels[start : start + batch_size].to(compute.device)
+        counts += torch.bincount(labels * num_classes + logits.argmax(1), minlength=num_classes**2)
+    return counts.view(num_classes, num_classes).cpu()
+
+
+def accuracy(confusion: Tensor) -> float:
+    """The share that is taken for what it is, in [0, 1]."""
+    return int(confusion.trace()) / int(confusion.sum())

@@ -9,18 +9,18 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
 import pyarrow as pa
 import ray
-import torch
 
 from ue_ray.budget import Budget, parse_epsilon
-from ue_ray.compute import Compute
 from ue_ray.countermeasures import Countermeasure, parse
 from ue_ray.distributed import cluster
 from ue_ray.distributed.survey import survey
+from ue_ray.distributed.victims import handled, train_victims
 from ue_ray.errors import UserError
 from ue_ray.evaluation import (
     CONTROLS,
@@ -29,14 +29,11 @@ from ue_ray.evaluation import (
     check_same_classes,
     compare,
     load_data_set,
-    purified,
     random_control,
-    run_victim,
 )
 from ue_ray.guards import find_guards
 from ue_ray.machine import machine, versions
-from ue_ray.models import SMALL_IMAGE, SMALLEST_IMAGE, check_model
-from ue_ray.progress import Progress
+from ue_ray.models import SMALLEST_IMAGE, check_model
 from ue_ray.report import console_table, headline, html_page
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.listing import Listing
@@ -108,7 +105,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     }
     comparison_ref = _compare.remote(data["clean"], data["protected"])
     identity = {role: f"{found.summary.fingerprint} {_digest(found.source.uri)}" for role, found in surveys.items()}
-    sets = {"clean": data["clean"], "protected": data["protected"]}
+    sets = dict(data)
     with cluster.causes():
         comparison: Comparison = ray.get(comparison_ref)
         if budget is None and controls:
@@ -116,14 +113,25 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         if controls and budget is not None:
             sets["control"] = _control.remote(data["clean"], budget)
             identity["control"] = f"{identity['clean']} {budget}"
-        gpu = 0.25 if side <= SMALL_IMAGE else 1.0
         wanted = [
             VictimRun(plan, train_set, name, identity[train_set], identity["test"], side)
+            for model in dict.fromkeys(plan.model for plan in plans)
             for name in countermeasures
-            for train_set in sets
+            for train_set in ("clean", "control", "protected")
             for plan in plans
+            if train_set in sets and plan.model == model
         ]
-        runs = _run_all(wanted, store, sets, data["test"], countermeasures, config.cpus_per_victim, gpu)
+
+        @cache
+        def purified(role: str, countermeasure: str) -> Any:
+            return handled(sets[role], countermeasures[countermeasure])
+
+        def images(run: VictimRun) -> tuple[Any, Any]:
+            test = purified("test", run.countermeasure) if countermeasures[run.countermeasure].on_test else sets["test"]
+            return purified(run.train_set, run.countermeasure), test
+
+        results_of = train_victims(wanted, store, images, config.cpus_per_victim)
+        runs = [results_of[run] for run in wanted]
         sizes = ray.get([_describe.remote(data[role]) for role in sources])
     results: dict[str, Any] = {
         "format_version": 1,
@@ -232,58 +240,6 @@ def _digest(uri: str) -> str:
     return sha256(json.dumps(output.manifest(), sort_keys=True).encode()).hexdigest() if committed else ""
 
 
-def _run_all(
-    wanted: list[VictimRun],
-    store: VictimRuns,
-    sets: dict[str, Any],
-    test: Any,
-    countermeasures: dict[str, Countermeasure],
-    cpus: int,
-    gpu: float,
-) -> list[dict[str, Any]]:
-    """The results of all ``wanted``, in their order; trained are those that are not in ``store``. ``gpu``: a victim's
-    share of a GPU, where there are any."""
-    task = _victim.options(num_cpus=min(cpus, cluster.cpus()), num_gpus=gpu if cluster.gpus() else 0)
-    results = {run: found for run in wanted if (found := store.finished(run)) is not None}
-    kept, pending = len(results), dict[Any, VictimRun]()
-    for name, countermeasure in countermeasures.items():
-        seen = _handled(test, countermeasure) if countermeasure.on_test else test
-        for train_set, images in sets.items():
-            missing = [r for r in wanted if (r.countermeasure, r.train_set) == (name, train_set) and r not in results]
-            train = _handled(images, countermeasure) if missing else images
-            pending |= {task.remote(train, seen, run, store): run for run in missing}
-    progress = Progress("victims")
-    waiting = len(pending)
-    while pending:
-        ready, _ = ray.wait(list(pending), timeout=1.0)
-        for ref in ready:
-            run = pending.pop(ref)
-            results[run] = last = ray.get(ref)
-            handled = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
-            text = f"{run.plan.model} on {run.train_set}{handled} {100 * last['final_test_accuracy']:.1f} %"
-        if len(results) > kept:
-            done = len(results) - kept
-            progress.show(f"{done} of {waiting} trained, last {text}", done / waiting)
-    progress.done(f"{waiting} trained" + (f" ({kept} kept)" if kept else ""))
-    order = ("clean", "control", "protected")
-    models = list(dict.fromkeys(run.plan.model for run in wanted))
-    handling = list(countermeasures)
-
-    def place(run: VictimRun) -> tuple[int, int, int, int]:
-        return (
-            models.index(run.plan.model),
-            handling.index(run.countermeasure),
-            order.index(run.train_set),
-            run.plan.seed,
-        )
-
-    return [results[run] for run in sorted(wanted, key=place)]
-
-
-def _handled(images: Any, countermeasure: Countermeasure) -> Any:
-    return _purify.remote(images, countermeasure) if countermeasure.purifies else images
-
-
 @ray.remote
 def _load(source: Source, table: pa.Table, class_names: list[str], side: int) -> DataSet:
     return load_data_set(source, Listing(table, class_names), side)
@@ -292,11 +248,6 @@ def _load(source: Source, table: pa.Table, class_names: list[str], side: int) ->
 @ray.remote
 def _control(clean: DataSet, budget: Budget) -> DataSet:
     return random_control(clean, budget)
-
-
-@ray.remote
-def _purify(data: DataSet, countermeasure: Countermeasure) -> DataSet:
-    return purified(data, countermeasure)
 
 
 @ray.remote
@@ -312,12 +263,3 @@ def _describe(data: DataSet) -> dict[str, Any]:
         "classes": len(data.class_names),
         "class_names": data.class_names,
     }
-
-
-@ray.remote
-def _victim(train: DataSet, test: DataSet, run: VictimRun, store: VictimRuns) -> dict[str, Any]:
-    torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
-    result = run_victim(train, test, run.train_set, run.countermeasure, run.plan, Compute.detect())
-    result |= {"machine": machine(), "versions": versions()}
-    store.write(run, result)
-    return result

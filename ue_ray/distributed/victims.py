@@ -1,0 +1,69 @@
+"""Victims as concurrent Ray tasks; each result is kept from the moment it is there, and not made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+import torch
+
+from ue_ray.compute import Compute
+from ue_ray.countermeasures import Countermeasure
+from ue_ray.distributed import cluster
+from ue_ray.evaluation import DataSet, purified, run_victim
+from ue_ray.machine import machine, versions
+from ue_ray.models import SMALL_IMAGE
+from ue_ray.progress import Progress
+from ue_ray.victim_runs import VictimRun, VictimRuns
+
+Images = Any  # a reference to a DataSet
+
+
+def train_victims(
+    wanted: Sequence[VictimRun], store: VictimRuns, images: Callable[[VictimRun], tuple[Images, Images]], cpus: int
+) -> dict[VictimRun, dict[str, Any]]:
+    """What came of each of ``wanted``; trained are those that ``store`` does not have.
+
+    ``images`` gives a run's training and test images. A victim takes ``cpus`` and, where there are GPUs, one of them, a
+    quarter for small images.
+    """
+    results = {run: found for run in wanted if (found := store.finished(run)) is not None}
+    kept, pending = len(results), dict[Any, VictimRun]()
+    for run in wanted:
+        if run not in results:
+            gpu = (0.25 if run.side <= SMALL_IMAGE else 1.0) if cluster.gpus() else 0
+            task = _victim.options(num_cpus=min(cpus, cluster.cpus()), num_gpus=gpu)
+            pending[task.remote(*images(run), run, store)] = run
+    progress = Progress("victims")
+    waiting = len(pending)
+    while pending:
+        ready, _ = ray.wait(list(pending), timeout=1.0)
+        for ref in ready:
+            run = pending.pop(ref)
+            results[run] = ray.get(ref)
+            handled = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
+            reached = f"{run.plan.model} on {run.train_set}{handled} {100 * results[run]['final_test_accuracy']:.1f} %"
+            done = waiting - len(pending)
+            progress.show(f"{done} of {waiting} trained, last {reached}", done / waiting)
+    progress.done(f"{waiting} trained" + (f" ({kept} kept)" if kept else ""))
+    return results
+
+
+def handled(images: Images, countermeasure: Countermeasure) -> Images:
+    """``images`` as a taker trains on them who purifies them first."""
+    return _purify.remote(images, countermeasure) if countermeasure.purifies else images
+
+
+@ray.remote
+def _purify(data: DataSet, countermeasure: Countermeasure) -> DataSet:
+    return purified(data, countermeasure)
+
+
+@ray.remote
+def _victim(train: DataSet, test: DataSet, run: VictimRun, store: VictimRuns) -> dict[str, Any]:
+    torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
+    result = run_victim(train, test, run.train_set, run.countermeasure, run.plan, Compute.detect())
+    result |= {"machine": machine(), "versions": versions()}
+    store.write(run, result)
+    return result
