@@ -10,17 +10,15 @@ import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
-from hashlib import sha256
 from typing import Any
 
-import pyarrow as pa
 import ray
 
 from ue_ray.budget import Budget, parse_epsilon
 from ue_ray.countermeasures import Countermeasure, parse
 from ue_ray.distributed import cluster
 from ue_ray.distributed.survey import survey
-from ue_ray.distributed.victims import handled, train_victims
+from ue_ray.distributed.victims import handled, identified, load, train_victims
 from ue_ray.errors import UserError
 from ue_ray.evaluation import (
     CONTROLS,
@@ -28,7 +26,6 @@ from ue_ray.evaluation import (
     DataSet,
     check_same_classes,
     compare,
-    load_data_set,
     random_control,
 )
 from ue_ray.guards import find_guards
@@ -36,7 +33,6 @@ from ue_ray.machine import machine, versions
 from ue_ray.models import SMALLEST_IMAGE, check_model
 from ue_ray.report import console_table, headline, html_page
 from ue_ray.storage.filesystem import absolute, join, write_bytes
-from ue_ray.storage.listing import Listing
 from ue_ray.storage.output import Output
 from ue_ray.storage.sources import BUILTINS, Source, has_own_labels, open_source
 from ue_ray.training import TrainingPlan, check_augmentation
@@ -99,12 +95,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     store.check()
     side = config.image_size or surveys["clean"].summary.side
 
-    data = {
-        role: _load.remote(found.source, found.table, found.summary.class_names, side)
-        for role, found in surveys.items()
-    }
+    data = {role: load(found, side) for role, found in surveys.items()}
     comparison_ref = _compare.remote(data["clean"], data["protected"])
-    identity = {role: f"{found.summary.fingerprint} {_digest(found.source.uri)}" for role, found in surveys.items()}
+    identity = {role: identified(found) for role, found in surveys.items()}
     sets = dict(data)
     with cluster.causes():
         comparison: Comparison = ray.get(comparison_ref)
@@ -231,18 +224,6 @@ def _measured_budget(comparison: Comparison) -> Budget:
             "the control's budget is unknown (no manifest, no change measured): give --epsilon or --controls ''"
         )
     return Budget(comparison.max_abs_delta)
-
-
-def _digest(uri: str) -> str:
-    """Of all that is in an output of ours; a listing alone does not tell one noise from another."""
-    output = Output(absolute(uri))
-    committed = uri not in BUILTINS and output.is_committed()
-    return sha256(json.dumps(output.manifest(), sort_keys=True).encode()).hexdigest() if committed else ""
-
-
-@ray.remote
-def _load(source: Source, table: pa.Table, class_names: list[str], side: int) -> DataSet:
-    return load_data_set(source, Listing(table, class_names), side)
 
 
 @ray.remote

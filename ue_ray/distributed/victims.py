@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any
 
+import pyarrow as pa
 import ray
 import torch
 
 from ue_ray.compute import Compute
 from ue_ray.countermeasures import Countermeasure
 from ue_ray.distributed import cluster
-from ue_ray.evaluation import DataSet, purified, run_victim
+from ue_ray.distributed.survey import Survey
+from ue_ray.evaluation import DataSet, load_data_set, purified, run_victim
 from ue_ray.machine import machine, versions
 from ue_ray.models import SMALL_IMAGE
 from ue_ray.progress import Progress
+from ue_ray.storage.filesystem import absolute
+from ue_ray.storage.listing import Listing, Source
+from ue_ray.storage.output import Output
+from ue_ray.storage.sources import BUILTINS
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
 Images = Any  # a reference to a DataSet
@@ -50,9 +58,29 @@ def train_victims(
     return results
 
 
+def identified(found: Survey) -> str:
+    """What tells these images from any others: their listing and, of an output of ours, all that is recorded of it,
+    since a listing alone does not tell one noise from another."""
+    uri = found.source.uri
+    output = Output(absolute(uri))
+    committed = uri not in BUILTINS and output.is_committed()
+    digest = sha256(json.dumps(output.manifest(), sort_keys=True).encode()).hexdigest() if committed else ""
+    return f"{found.summary.fingerprint} {digest}"
+
+
+def load(found: Survey, side: int) -> Images:
+    """All its images, decoded by a task."""
+    return _load.remote(found.source, found.table, found.summary.class_names, side)
+
+
 def handled(images: Images, countermeasure: Countermeasure) -> Images:
     """``images`` as a taker trains on them who purifies them first."""
     return _purify.remote(images, countermeasure) if countermeasure.purifies else images
+
+
+@ray.remote
+def _load(source: Source, table: pa.Table, class_names: list[str], side: int) -> DataSet:
+    return load_data_set(source, Listing(table, class_names), side)
 
 
 @ray.remote

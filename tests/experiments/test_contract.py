@@ -1,0 +1,54 @@
+"""What holds for every experiment, before any of it is run."""
+
+import pytest
+
+from ue_ray.countermeasures import parse
+from ue_ray.errors import UserError
+from ue_ray.experiments import EXPERIMENTS, SCALES, Result, experiment
+from ue_ray.experiments.report import markdown, summarised
+from ue_ray.models import check_model
+from ue_ray.noise import check_method
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_contract(name, scale):
+    chosen, sizes = experiment(name), SCALES[scale]
+    recipes, arms = chosen.recipes(sizes), chosen.arms(sizes)
+    for recipe in recipes:
+        check_method(recipe.options["method"], recipe.options["granularity"])
+    assert len({recipe.name for recipe in recipes}) == len(recipes)
+    assert len({arm.label for arm in arms}) == len(arms)
+    used = {name for arm in arms for name in (*arm.mix.noises, *([arm.mix.added] if arm.mix.added else []))}
+    assert used == {recipe.name for recipe in recipes}
+    for arm in arms:
+        parse(arm.countermeasure)
+        check_model(arm.victim or sizes.victim)
+    if scale == "paper":
+        assert set(chosen.paper) <= {arm.label for arm in arms}
+    nothing = chosen.claims({arm.label: Result(0.5, 0.5, [0.5] * 10) for arm in arms})
+    assert nothing
+    assert not all(claim.holds for claim in nothing), "victims that do not differ show no ordering"
+
+
+def test_an_unknown_experiment_lists_the_choices():
+    with pytest.raises(UserError, match="unknown experiment 'table-1': choose one of noise-types, datasets"):
+        experiment("table-1")
+
+
+def run(final, seed=0):
+    return {
+        "final_test_accuracy": final, "peak_test_accuracy": final + 0.1, "peak_epoch": 2 + seed,
+        "confusion": [[9, 1], [5, 5]], "seed": seed,
+    }  # fmt: skip
+
+
+def test_the_report_stands_beside_the_paper():
+    chosen = EXPERIMENTS["noise-types"]
+    runs = {arm.label: [run(0.3), run(0.5, 1)] for arm in chosen.arms(SCALES["small"])}
+    results = {label: summarised(entries) for label, entries in runs.items()}
+    assert results["clean"] == Result(pytest.approx(0.4), pytest.approx(0.5), [pytest.approx(0.9), pytest.approx(0.5)])
+    page = markdown("noise-types", chosen, runs, chosen.claims(results), "on this machine")
+    assert "| clean | 40.0 ± 14.1 | 50.0 ± 14.1 | 2-3 | 94.95 |" in page
+    assert "- **no**: error-minimizing-sample-wise (40.0 %) is below random-sample-wise (40.0 %) by 20 points" in page
+    assert page.endswith("on this machine\n")

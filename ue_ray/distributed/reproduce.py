@@ -1,0 +1,179 @@
+"""The paper's experiments: craft their noises, train their victims, hold the outcome against what it says."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+from hashlib import sha256
+from typing import Any, Literal
+
+import ray
+
+from ue_ray.countermeasures import parse
+from ue_ray.distributed import cluster
+from ue_ray.distributed.protect import ProtectConfig, protect, say
+from ue_ray.distributed.survey import Survey, survey
+from ue_ray.distributed.victims import handled, identified, load, train_victims
+from ue_ray.errors import FaultsFound, UserError
+from ue_ray.evaluation import DataSet, check_same_classes
+from ue_ray.experiments import SCALES, Arm, Mix, Recipe, Scale, experiment
+from ue_ray.experiments.mix import compose
+from ue_ray.experiments.report import markdown, summarised
+from ue_ray.machine import machine, versions
+from ue_ray.storage.filesystem import absolute, join, write_bytes
+from ue_ray.storage.sources import BUILTINS, open_source
+from ue_ray.training import TrainingPlan, check_augmentation
+from ue_ray.victim_runs import VictimRun, VictimRuns
+
+
+@dataclass(frozen=True)
+class ReproduceConfig:
+    """Reproduce an experiment of the paper (Huang et al., ICLR 2021) and say whether its orderings show."""
+
+    experiment: str
+    """noise-types, datasets, percentages, classes, augmentations, adversarial-training, mixtures or early-stopping."""
+    output: str
+    """Noises and trained victims are kept here, for all experiments on the same data: the same command again makes only
+    what is missing. Each experiment's results.json and report.md are in a folder of its name."""
+    scale: Literal["small", "paper"] = "small"
+    """small: ResNet-9 and 10 epochs, for a CPU and some thousand images. paper: its networks, epochs and batches."""
+    data: str = "mnist5k"
+    """A built-in data set (mnist5k, cifar10, cifar100), or a folder with train.parquet and test.parquet."""
+    epsilon: str = "8/255"
+    """The budget, where an experiment does not set it."""
+    views: str | None = None
+    """As for protect_dataset.py."""
+    augmentation: str = "crop-flip"
+    """The victims': crop-flip (the paper's), crop (where left and right differ, as in digits) or none."""
+    seeds: str = "0"
+    """Separated by commas: each victim is trained once with each."""
+    cpus_per_victim: int = 1
+
+
+def reproduce(config: ReproduceConfig) -> dict[str, Any]:
+    """Run the experiment and return its results.
+
+    Raises UserError for a user's mistake, FaultsFound where an ordering of the paper does not show.
+    """
+    started = time.monotonic()
+    chosen, scale = experiment(config.experiment), SCALES[config.scale]
+    check_augmentation(config.augmentation)
+    try:
+        seeds = [int(seed) for seed in config.seeds.split(",")]
+    except ValueError:
+        raise UserError(f"--seeds {config.seeds!r}: write whole numbers separated by commas, such as 0,1,2") from None
+    train, test = _train_and_test(config.data)
+    output = absolute(config.output)
+    store = VictimRuns(join(output, "victims"))
+    store.check()
+    sources = {"clean": open_source(train), "test": open_source(test)}
+    noises = {}
+    for recipe in chosen.recipes(scale):
+        place = noises[recipe.name] = join(output, "noises", recipe.name)
+        say(f"{config.experiment}: {recipe.name}")
+        protect(_protection(config, scale, recipe, train, place))
+        sources[recipe.name] = open_source(place)
+    cluster.connect()
+    found = {name: survey(source) for name, source in sources.items()}
+    check_same_classes({name: one.summary.class_names for name, one in found.items()})
+    runs = _trained(config, scale, chosen.arms(scale), seeds, found, store)
+    claims = chosen.claims({label: summarised(entries) for label, entries in runs.items()})
+    results: dict[str, Any] = {
+        "format_version": 1,
+        "experiment": config.experiment,
+        "figure": chosen.figure,
+        "command": shlex.join(["python", *sys.argv]),
+        "seconds": round(time.monotonic() - started, 1),
+        "machine": machine(),
+        "versions": versions(),
+        "config": asdict(config),
+        "images": {"train": found["clean"].summary.count, "test": found["test"].summary.count},
+        "paper": dict(chosen.paper),
+        "runs": runs,
+        "claims": [asdict(claim) for claim in claims],
+    }
+    page = markdown(config.experiment, chosen, runs, claims, _how(results, scale))
+    write_bytes(join(output, config.experiment, "results.json"), json.dumps(results, indent=1).encode())
+    write_bytes(join(output, config.experiment, "report.md"), page.encode())
+    print(page)
+    missed = sum(not claim.holds for claim in claims)
+    if missed:
+        raise FaultsFound(f"{missed} of {len(claims)} orderings do not show")
+    return results
+
+
+def _train_and_test(data: str) -> tuple[str, str]:
+    if data in BUILTINS:
+        return data, f"{data}-test"
+    return join(data, "train.parquet"), join(data, "test.parquet")
+
+
+def _protection(config: ReproduceConfig, scale: Scale, recipe: Recipe, train: str, place: str) -> ProtectConfig:
+    common = {"epsilon": config.epsilon, "views": config.views, "surrogate": scale.surrogate}
+    return ProtectConfig(train, place, mode="resume", **{**common, **recipe.options})
+
+
+def _trained(
+    config: ReproduceConfig,
+    scale: Scale,
+    arms: list[Arm],
+    seeds: list[int],
+    found: dict[str, Survey],
+    store: VictimRuns,
+) -> dict[str, list[dict[str, Any]]]:
+    """By the arms' labels, one entry a seed."""
+    side = found["clean"].summary.side
+    identity = {name: identified(one) for name, one in found.items()}
+    mixes: dict[str, Mix] = {}
+
+    def run(arm: Arm, seed: int) -> VictimRun:
+        model = arm.victim or scale.victim
+        plan = TrainingPlan(model, scale.epochs, seed, scale.batch_size, scale.learning_rate, config.augmentation)
+        needed = [*arm.mix.noises, *([arm.mix.added] if arm.mix.added else [])]
+        train = " ".join([json.dumps(asdict(arm.mix)), identity["clean"], *(identity[name] for name in needed)])
+        name = f"mix-{sha256(train.encode()).hexdigest()[:8]}" if needed else "clean"
+        mixes[name] = arm.mix
+        return VictimRun(plan, name, arm.countermeasure, train, identity["test"], side)
+
+    wanted = {(arm.label, seed): run(arm, seed) for arm in arms for seed in seeds}
+
+    @cache
+    def loaded(name: str) -> Any:
+        return load(found[name], side)
+
+    @cache
+    def mixed(name: str) -> Any:
+        mix = mixes[name]
+        needed = [*mix.noises, *([mix.added] if mix.added else [])]
+        return _compose.remote(mix, needed, loaded("clean"), *map(loaded, needed)) if needed else loaded("clean")
+
+    @cache
+    def purified(name: str, countermeasure: str) -> Any:
+        return handled(loaded("test") if name == "test" else mixed(name), parse(countermeasure))
+
+    def images(one: VictimRun) -> tuple[Any, Any]:
+        test = one.countermeasure if parse(one.countermeasure).on_test else "none"
+        return purified(one.train_set, one.countermeasure), purified("test", test)
+
+    with cluster.causes():
+        results = train_victims(list(dict.fromkeys(wanted.values())), store, images, config.cpus_per_victim)
+    return {arm.label: [results[wanted[arm.label, seed]] for seed in seeds] for arm in arms}
+
+
+@ray.remote
+def _compose(mix: Mix, names: list[str], clean: DataSet, *protected: DataSet) -> DataSet:
+    return compose(mix, clean, dict(zip(names, protected, strict=True)))
+
+
+def _how(results: dict[str, Any], scale: Scale) -> str:
+    config, images = results["config"], results["images"]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    return (
+        f"{images['train']:,} training and {images['test']:,} test images of {config['data']}; {scale.epochs} epochs "
+        f"of {scale.victim}, surrogate {scale.surrogate}; seeds {config['seeds']}; {results['seconds']:.0f} seconds on "
+        f"{results['machine']['cores']} cores of {results['machine']['cpu']}; {versions}."
+    )

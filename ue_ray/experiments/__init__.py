@@ -1,0 +1,36 @@
+"""The paper's experiments: a file each, and a plain dict of them."""
+
+from __future__ import annotations
+
+from ue_ray.errors import UserError
+from ue_ray.experiments.adversarial_training import AdversarialTraining
+from ue_ray.experiments.augmentations import Augmentations
+from ue_ray.experiments.base import SCALES, Arm, Claim, Experiment, Mix, Recipe, Result, Scale
+from ue_ray.experiments.classes import Classes
+from ue_ray.experiments.early_stopping import EarlyStopping
+from ue_ray.experiments.mixtures import Mixtures
+from ue_ray.experiments.networks import Networks
+from ue_ray.experiments.noise_types import NoiseTypes
+from ue_ray.experiments.percentages import Percentages
+
+__all__ = [
+    "EXPERIMENTS", "SCALES", "Arm", "Claim", "Experiment", "Mix", "Recipe", "Result", "Scale", "experiment",
+]  # fmt: skip
+
+EXPERIMENTS: dict[str, Experiment] = {
+    "noise-types": NoiseTypes(),
+    "datasets": Networks(),
+    "percentages": Percentages(),
+    "classes": Classes(),
+    "augmentations": Augmentations(),
+    "adversarial-training": AdversarialTraining(),
+    "mixtures": Mixtures(),
+    "early-stopping": EarlyStopping(),
+}
+
+
+def experiment(name: str) -> Experiment:
+    """Raises UserError, listing the choices, when there is none of that name."""
+    if name not in EXPERIMENTS:
+        raise UserError(f"unknown experiment {name!r}: choose one of {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]

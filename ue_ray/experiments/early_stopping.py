@@ -1,0 +1,33 @@
+"""Can a taker stop in time?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ue_ray.experiments.base import CLEAN, Arm, Claim, Result, Scale, percent
+from ue_ray.experiments.noise_types import NoiseTypes
+
+
+class EarlyStopping(NoiseTypes):
+    """Beside the peak, which only a taker with clean images could stop at: stopping by held-out images."""
+
+    figure = "Section 4.1"
+
+    def arms(self, scale: Scale) -> list[Arm]:
+        stopped = [Arm(f"{arm.label}, stopped", arm.mix, "early-stopping") for arm in super().arms(scale)]
+        return [*super().arms(scale), *stopped]
+
+    def claims(self, results: Mapping[str, Result]) -> list[Claim]:
+        clean = results[CLEAN].final
+        found = []
+        for form in ("class-wise", "sample-wise"):
+            peak = results[f"error-minimizing-{form}"].peak
+            stopped = results[f"error-minimizing-{form}, stopped"].final
+            found.append(
+                Claim(
+                    f"error-minimizing {form} noise holds at its best epoch ({percent(peak)}) and where held-out "
+                    f"images say stop ({percent(stopped)}); clean {percent(clean)}",
+                    max(peak, stopped) < clean - 0.2,
+                )
+            )
+        return found

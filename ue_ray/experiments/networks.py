@@ -1,0 +1,33 @@
+"""Do other networks than the surrogate learn as little?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ue_ray.experiments.base import CLEAN, FORMS, Arm, Claim, Experiment, Mix, Recipe, Result, Scale, lower, noise
+
+TABLE_1 = {  # CIFAR-10
+    "sample-wise": {"vgg11": 29.00, "resnet18": 19.93, "resnet50": 18.89, "densenet121": 20.25},
+    "class-wise": {"vgg11": 16.93, "resnet18": 16.42, "resnet50": 13.45, "densenet121": 14.71},
+    CLEAN: {"vgg11": 91.57, "resnet18": 94.95, "resnet50": 94.37, "densenet121": 95.12},
+}
+
+PAPER = {f"{name}, {victim}": value for name, row in TABLE_1.items() for victim, value in row.items()}
+
+
+class Networks(Experiment):
+    figure = "Table 1"
+    paper = PAPER
+
+    def recipes(self, scale: Scale) -> list[Recipe]:
+        return [noise("error-minimizing", form) for form in FORMS]
+
+    def arms(self, scale: Scale) -> list[Arm]:
+        sets = {CLEAN: Mix(), **{form: Mix((r.name,)) for form, r in zip(FORMS, self.recipes(scale), strict=True)}}
+        return [Arm(f"{name}, {victim}", mix, victim=victim) for victim in scale.victims for name, mix in sets.items()]
+
+    def claims(self, results: Mapping[str, Result]) -> list[Claim]:
+        victims = [label.removeprefix(f"{CLEAN}, ") for label in results if label.startswith(CLEAN)]
+        return [
+            lower(results, f"{form}, {victim}", f"{CLEAN}, {victim}", by=0.2) for victim in victims for form in FORMS
+        ]

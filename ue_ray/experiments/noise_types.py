@@ -1,0 +1,51 @@
+"""Which noise makes images unlearnable?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ue_ray.experiments.base import (
+    CLEAN,
+    FORMS,
+    METHODS,
+    Arm,
+    Claim,
+    Experiment,
+    Mix,
+    Recipe,
+    Result,
+    Scale,
+    lower,
+    noise,
+    percent,
+)
+
+PAPER = {
+    CLEAN: 94.95,
+    "error-minimizing-class-wise": 16.42,
+    "error-minimizing-sample-wise": 19.93,
+}
+
+
+class NoiseTypes(Experiment):
+    figure = "Figure 1"
+    paper = PAPER
+
+    def recipes(self, scale: Scale) -> list[Recipe]:
+        return [noise(method, form) for method in METHODS for form in FORMS]
+
+    def arms(self, scale: Scale) -> list[Arm]:
+        return [Arm(CLEAN, Mix()), *(Arm(recipe.name, Mix((recipe.name,))) for recipe in self.recipes(scale))]
+
+    def claims(self, results: Mapping[str, Result]) -> list[Claim]:
+        peaks = {method: results[f"{method}-class-wise"].peak for method in METHODS}
+        return [
+            lower(results, "error-minimizing-sample-wise", "random-sample-wise", by=0.2),
+            lower(results, "error-minimizing-sample-wise", "error-maximizing-sample-wise"),
+            *(lower(results, f"{method}-class-wise", CLEAN, by=0.2) for method in METHODS),
+            Claim(
+                f"at its best epoch a victim learns more from class-wise random noise ({percent(peaks['random'])}) "
+                f"than from error-minimizing noise ({percent(peaks['error-minimizing'])})",
+                peaks["random"] > peaks["error-minimizing"],
+            ),
+        ]
