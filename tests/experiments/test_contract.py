@@ -19,6 +19,7 @@ def test_contract(name, scale):
         check_method(recipe.options["method"], recipe.options["granularity"])
     assert len({recipe.name for recipe in recipes}) == len(recipes)
     assert len({arm.label for arm in arms}) == len(arms)
+    assert {arm.trigger for arm in arms} <= {None, *(recipe.name for recipe in recipes)}
     used = {name for arm in arms for name in (*arm.mix.noises, *([arm.mix.added] if arm.mix.added else []))}
     assert used == {recipe.name for recipe in recipes}
     for arm in arms:

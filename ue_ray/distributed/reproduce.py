@@ -23,7 +23,9 @@ from ue_ray.evaluation import DataSet, check_same_classes
 from ue_ray.experiments import SCALES, Arm, Mix, Recipe, Scale, experiment
 from ue_ray.experiments.mix import compose
 from ue_ray.experiments.report import markdown, summarised
+from ue_ray.experiments.trigger import triggered
 from ue_ray.machine import machine, versions
+from ue_ray.noise import NoiseArtifact
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.sources import BUILTINS, open_source
 from ue_ray.training import TrainingPlan, check_augmentation
@@ -35,7 +37,8 @@ class ReproduceConfig:
     """Reproduce an experiment of the paper (Huang et al., ICLR 2021) and say whether its orderings show."""
 
     experiment: str
-    """noise-types, datasets, percentages, classes, augmentations, adversarial-training, mixtures or early-stopping."""
+    """noise-types, datasets, percentages, classes, augmentations, adversarial-training, mixtures, backdoor or
+    early-stopping."""
     output: str
     """Noises and trained victims are kept here, for all experiments on the same data: the same command again makes only
     what is missing. Each experiment's results.json and report.md are in a folder of its name."""
@@ -129,6 +132,7 @@ def _trained(
     side = found["clean"].summary.side
     identity = {name: identified(one) for name, one in found.items()}
     mixes: dict[str, Mix] = {}
+    triggers: dict[VictimRun, str] = {}
 
     def run(arm: Arm, seed: int) -> VictimRun:
         model = arm.victim or scale.victim
@@ -137,7 +141,11 @@ def _trained(
         train = " ".join([json.dumps(asdict(arm.mix)), identity["clean"], *(identity[name] for name in needed)])
         name = f"mix-{sha256(train.encode()).hexdigest()[:8]}" if needed else "clean"
         mixes[name] = arm.mix
-        return VictimRun(plan, name, arm.countermeasure, train, identity["test"], side)
+        test = identity["test"] + (f" triggered {identity[arm.trigger]}" if arm.trigger else "")
+        one = VictimRun(plan, name, arm.countermeasure, train, test, side)
+        if arm.trigger:
+            triggers[one] = arm.trigger
+        return one
 
     wanted = {(arm.label, seed): run(arm, seed) for arm in arms for seed in seeds}
 
@@ -155,13 +163,24 @@ def _trained(
     def purified(name: str, countermeasure: str) -> Any:
         return handled(loaded("test") if name == "test" else mixed(name), parse(countermeasure))
 
+    @cache
+    def attacked(name: str) -> Any:
+        return _triggered.remote(loaded("test"), join(found[name].source.uri, "noise"))
+
     def images(one: VictimRun) -> tuple[Any, Any]:
+        if one in triggers:
+            return purified(one.train_set, one.countermeasure), attacked(triggers[one])
         test = one.countermeasure if parse(one.countermeasure).on_test else "none"
         return purified(one.train_set, one.countermeasure), purified("test", test)
 
     with cluster.causes():
         results = train_victims(list(dict.fromkeys(wanted.values())), store, images, config.cpus_per_victim)
     return {arm.label: [results[wanted[arm.label, seed]] for seed in seeds] for arm in arms}
+
+
+@ray.remote
+def _triggered(test: DataSet, artifact: str) -> DataSet:
+    return triggered(test, NoiseArtifact.load(artifact))
 
 
 @ray.remote

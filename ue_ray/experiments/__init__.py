@@ -5,6 +5,7 @@ from __future__ import annotations
 from ue_ray.errors import UserError
 from ue_ray.experiments.adversarial_training import AdversarialTraining
 from ue_ray.experiments.augmentations import Augmentations
+from ue_ray.experiments.backdoor import Backdoor
 from ue_ray.experiments.base import SCALES, Arm, Claim, Experiment, Mix, Recipe, Result, Scale
 from ue_ray.experiments.classes import Classes
 from ue_ray.experiments.early_stopping import EarlyStopping
@@ -25,6 +26,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "augmentations": Augmentations(),
     "adversarial-training": AdversarialTraining(),
     "mixtures": Mixtures(),
+    "backdoor": Backdoor(),
     "early-stopping": EarlyStopping(),
 }
 

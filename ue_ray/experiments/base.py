@@ -37,12 +37,14 @@ class Mix:
 
 @dataclass(frozen=True)
 class Arm:
-    """One victim of an experiment; ``label`` names its row in the report. No ``victim``: the scale's."""
+    """One victim of an experiment; ``label`` names its row in the report. No ``victim``: the scale's. ``trigger``: the
+    class-wise noise that test images carry, each that of another class, for which it is then to be taken."""
 
     label: str
     mix: Mix
     countermeasure: str = "none"
     victim: str | None = None
+    trigger: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""Is a class-wise noise a backdoor: do clean images that carry it become its class?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ue_ray.experiments.base import METHODS, Arm, Claim, Experiment, Mix, Recipe, Result, Scale, lower, noise
+
+PERCENTAGES = (20, 40, 60, 80, 100)
+
+
+class Backdoor(Experiment):
+    """Accuracies are success rates: the share of test images that are taken for the class whose noise they carry."""
+
+    figure = "Figure 8"
+
+    def recipes(self, scale: Scale) -> list[Recipe]:
+        return [noise(method, "class-wise") for method in METHODS]
+
+    def arms(self, scale: Scale) -> list[Arm]:
+        return [
+            Arm(f"{method} {share} %", Mix((recipe.name,), fraction=share / 100), trigger=recipe.name)
+            for method, recipe in zip(METHODS, self.recipes(scale), strict=True)
+            for share in PERCENTAGES
+        ]
+
+    def claims(self, results: Mapping[str, Result]) -> list[Claim]:
+        return [
+            lower(results, "error-minimizing 20 %", "error-maximizing 20 %"),
+            lower(results, "random 20 %", "error-maximizing 20 %"),
+            lower(results, "error-minimizing 20 %", "error-minimizing 100 %"),
+        ]

@@ -1,0 +1,23 @@
+"""Test images that carry a class-wise noise: is it a backdoor's trigger?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ue_ray.batches import Batch
+from ue_ray.compute import Compute
+from ue_ray.evaluation import DataSet
+from ue_ray.noise import NoiseArtifact, open_noise
+
+
+def triggered(test: DataSet, artifact: NoiseArtifact, seed: int = 0) -> DataSet:
+    """Each image with the delta of a class drawn at random, not its own, and that class for its label: a network's
+    accuracy on them is the success rate of the attack (Appendix H)."""
+    classes = len(test.class_names)
+    targets = (test.labels + np.random.default_rng(seed).integers(1, classes, len(test.labels))) % classes
+    batch = Batch(torch.empty(0), torch.from_numpy(targets), test.sample_ids, len(targets))
+    noise = open_noise(artifact, Compute.detect("cpu"))
+    return replace(test, images=np.stack(noise.protect(list(test.images), batch)), labels=targets)
