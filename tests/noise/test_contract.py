@@ -156,6 +156,25 @@ def test_a_run_that_stops_at_the_bound_says_so(case):
 
 
 @pytest.mark.parametrize(("method", "granularity", "schedule"), TABLE)
+def test_a_patch_covers_a_square_at_a_place_of_the_samples_own(method, granularity, schedule, blocks):
+    config = config_for(method, granularity, schedule, Budget(8 / 255), patch=8, canvas=8)
+    artifact = craft(config, blocks)
+    images, labels, sample_ids = all_rows(blocks)
+    noise = open_noise(artifact, CPU)
+    photos = [np.full((40, 60, 3), 100, np.uint8)] * 5
+    changed = [photo != 100 for photo in noise.protect(photos, batch_of(images[:5], labels[:5], sample_ids[:5]))]
+    places = set()
+    for change in changed:
+        rows, columns = np.flatnonzero(change.any((1, 2))), np.flatnonzero(change.any((0, 2)))
+        assert 10 <= np.ptp(rows) + 1 <= 20  # half of each side, less what is zero at its edges
+        assert 15 <= np.ptp(columns) + 1 <= 30
+        places.add((rows[0], columns[0]))
+    assert len(places) > 2
+    again = noise.protect(photos[:1], batch_of(images[:1], labels[:1], sample_ids[:1]))
+    np.testing.assert_array_equal(again[0] != 100, changed[0])
+
+
+@pytest.mark.parametrize(("method", "granularity", "schedule"), TABLE)
 def test_a_smaller_canvas_gives_a_smooth_delta_of_the_images_size(method, granularity, schedule, blocks):
     config = config_for(method, granularity, schedule, Budget(8 / 255), canvas=4, views=("grayscale", "resize"))
     artifact = craft(config, blocks)

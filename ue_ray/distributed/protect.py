@@ -88,7 +88,9 @@ class ProtectConfig:
     image_size: int | None = None
     """The side at which the surrogate sees images. Default: their own, at most 224."""
     canvas: int | None = None
-    """The side of the square on which delta lives, upsampled to the image. Default: image-size."""
+    """The side of the square on which delta lives, upsampled to the image. Default: image-size, or patch."""
+    patch: int | None = None
+    """Cover a square of so many of the image-size pixels a side, at a random place in each image, instead of all."""
     views: str | None = None
     """Random transforms of the perturbed image before the surrogate sees it, by commas: crop, flip, grayscale, jpeg,
     resize; or none. Default: none; crop,flip for the online schedule."""
@@ -255,8 +257,8 @@ _DEFAULTS = {field.name: field.default for field in fields(ProtectConfig)}
 
 
 CRAFTING_OPTIONS = (
-    "preset", "method", "granularity", "schedule", "epsilon", "norm", "surrogate", "image_size", "canvas", "views",
-    "batch_size", "learning_rate", "pgd_steps", "step_size", "weight_steps", "stop_error", "data_fraction",
+    "preset", "method", "granularity", "schedule", "epsilon", "norm", "surrogate", "image_size", "canvas", "patch",
+    "views", "batch_size", "learning_rate", "pgd_steps", "step_size", "weight_steps", "stop_error", "data_fraction",
     "max_rounds",
 )  # fmt: skip
 
@@ -285,7 +287,8 @@ def _noise_config(config: ProtectConfig, summary: Summary, use_gpu: bool) -> Noi
         budget=Budget(epsilon, config.norm),
         class_names=tuple(summary.class_names),
         image_size=side,
-        canvas=side if config.canvas is None else config.canvas,
+        canvas=config.canvas if config.canvas is not None else config.patch or side,
+        patch=config.patch,
         surrogate=config.surrogate or ("resnet18" if use_gpu else "resnet9"),
         learning_rate=config.learning_rate,
         seed=config.seed,

@@ -37,7 +37,7 @@ class ReproduceConfig:
     """Reproduce an experiment of the paper (Huang et al., ICLR 2021) and say whether its orderings show."""
 
     experiment: str
-    """noise-types, datasets, percentages, classes, augmentations, adversarial-training, mixtures, backdoor or
+    """noise-types, datasets, percentages, classes, augmentations, adversarial-training, patches, mixtures, backdoor or
     early-stopping."""
     output: str
     """Noises and trained victims are kept here, for all experiments on the same data: the same command again makes only

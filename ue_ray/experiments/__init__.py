@@ -12,6 +12,7 @@ from ue_ray.experiments.early_stopping import EarlyStopping
 from ue_ray.experiments.mixtures import Mixtures
 from ue_ray.experiments.networks import Networks
 from ue_ray.experiments.noise_types import NoiseTypes
+from ue_ray.experiments.patches import Patches
 from ue_ray.experiments.percentages import Percentages
 
 __all__ = [
@@ -25,6 +26,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "classes": Classes(),
     "augmentations": Augmentations(),
     "adversarial-training": AdversarialTraining(),
+    "patches": Patches(),
     "mixtures": Mixtures(),
     "backdoor": Backdoor(),
     "early-stopping": EarlyStopping(),

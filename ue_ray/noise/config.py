@@ -19,7 +19,8 @@ Schedule = Literal["online", "alternating"]
 class NoiseConfig:
     """How a noise is crafted. The defaults by method are ``default_parameters``.
 
-    ``image_size``: the side S at which the surrogate sees images; ``canvas``: the side at which delta lives.
+    ``image_size``: the side S at which the surrogate sees images; ``canvas``: the side at which delta lives;
+    ``patch``: of how many of the S pixels a side it covers a square, at a random place; None: the whole image.
     ``pgd_steps`` T, ``step_size`` alpha ([0, 1] units), ``weight_steps`` M and ``stop_error`` lambda are Algorithm 1's;
     ``data_fraction`` is the share of each class that the noise is crafted on; ``max_rounds`` ends a run that never gets
     below ``stop_error``. ``learning_rate`` is the surrogate's: 0.1, never decayed, as in the authors' code.
@@ -43,6 +44,7 @@ class NoiseConfig:
     views: tuple[str, ...] = ()
     learning_rate: float = 0.1
     seed: int = 0
+    patch: int | None = None
 
     def __post_init__(self) -> None:
         if self.granularity not in get_args(Granularity):
@@ -56,6 +58,8 @@ class NoiseConfig:
         for name in ("image_size", "canvas", "pgd_steps", "weight_steps", "max_rounds", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name.replace('_', '-')} is {getattr(self, name)}: it must be at least 1")
+        if self.patch is not None and not 1 <= self.patch <= self.image_size:
+            raise UserError(f"patch is {self.patch}: it must be from 1 to image-size, {self.image_size}")
         if self.seed < 0:
             raise UserError(f"seed is {self.seed}: it must be at least 0")
         if not 0 < self.learning_rate < math.inf:
@@ -64,6 +68,11 @@ class NoiseConfig:
             raise UserError("schedule alternating keeps a delta for each image: it needs --data-fraction 1")
         if not 0 < self.data_fraction <= 1:
             raise UserError(f"data-fraction is {self.data_fraction:g}: it must be above 0 and at most 1")
+
+    @property
+    def patch_share(self) -> float:
+        """Of each of the image's sides; 1: all of it."""
+        return 1.0 if self.patch is None else self.patch / self.image_size
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ue_ray.batches import Batch
 from ue_ray.compute import Compute
-from ue_ray.noise.canvas import spread
+from ue_ray.noise.canvas import lay, patch_size, spread
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.delta_file import DeltaRows
 from ue_ray.noise.surrogate import Surrogate
@@ -47,17 +47,21 @@ class Noise(ABC):
         ``batch`` holds the same images at the size at which the surrogate sees them.
         """
         levels = self._class_levels if self.config.granularity == "class-wise" else self._sample_levels
-        return [self.config.budget.apply(*pair) for pair in zip(images, levels(images, batch), strict=True)]
+        return [
+            self.config.budget.apply(image, lay(change, image.shape[0], image.shape[1], self.config.seed, sample_id))
+            for image, change, sample_id in zip(images, levels(images, batch), batch.sample_ids, strict=True)
+        ]
 
     def _sample_levels(self, images: Sequence[np.ndarray], batch: Batch) -> list[np.ndarray]:
-        """What is added to each image, int16 [H,W,3]; those of one size are spread together."""
+        """What is added to each image, or to its patch, int16 [h,w,3]; those of one size are spread together."""
         deltas = self.perturb(batch)
         found: list[np.ndarray] = [np.empty(0)] * len(images)
         by_size: dict[tuple[int, ...], list[int]] = {}
         for row, image in enumerate(images):
             by_size.setdefault(image.shape[:2], []).append(row)
         for (height, width), rows in by_size.items():
-            levels = self.config.budget.round(spread(deltas[rows], height, width))
+            size = patch_size(self.config.patch_share, height, width)
+            levels = self.config.budget.round(spread(deltas[rows], *size))
             for row, channels_last in zip(rows, levels.permute(0, 2, 3, 1).contiguous().numpy(), strict=True):
                 found[row] = channels_last
         return found

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from ue_ray.compute import Compute
 from ue_ray.models import build
-from ue_ray.noise.canvas import spread
+from ue_ray.noise.canvas import spread, spread_patch
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.views import random_view
 from ue_ray.pgd import pgd
@@ -32,7 +32,7 @@ class Surrogate:
 
     def weight_step(self, images: Tensor, delta: Tensor, labels: Tensor, global_count: int, seed: int) -> Tensor:
         """``Optimize(x + delta, y, theta)`` of Algorithm 1; returns the number of wrong predictions on this worker."""
-        seen = random_view(self.config.views, perturbed(images, delta), seed)
+        seen = random_view(self.config.views, self._perturbed(images, delta, seed), seed)
         return self._weight_steps().step(seen, labels, global_count)[1]
 
     def _weight_steps(self) -> WeightSteps:
@@ -64,7 +64,8 @@ class Surrogate:
         steps = count()
 
         def loss(delta: Tensor) -> Tensor:
-            seen = random_view(config.views, perturbed(images, delta), seed + next(steps))  # each step another view
+            step = seed + next(steps)  # each step another place and view
+            seen = random_view(config.views, self._perturbed(images, delta, step), step)
             with self.compute.autocast():
                 logits = self._forward(seen).float()
             wrong.copy_((logits.argmax(1) != labels).sum())
@@ -72,6 +73,12 @@ class Surrogate:
 
         with self.frozen():
             return pgd(loss, delta, config.budget, config.step_size, config.pgd_steps, maximise), wrong
+
+    def _perturbed(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
+        height, width = images.shape[-2:]
+        if self.config.patch is None:
+            return perturbed(images, spread(delta, height, width))
+        return perturbed(images, spread_patch(delta, height, width, self.config.patch_share, seed))
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -110,5 +117,5 @@ def perturbed(images: Tensor, delta: Tensor) -> Tensor:
 
     Without that, a pixel that delta has pushed out of range would never get a gradient again.
     """
-    moved = images + spread(delta, *images.shape[-2:])
+    moved = images + delta
     return moved + (moved.clamp(0, 1) - moved).detach()
