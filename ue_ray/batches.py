@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -131,6 +132,12 @@ class Windows:
             if held >= self.window_bytes:
                 return blocks, False
         return blocks, True
+
+
+def own_generator(seed: int, name: str) -> np.random.Generator:
+    """Chance that belongs to a class or a sample: the same in whatever batch, process or run it comes."""
+    entropy = int.from_bytes(blake2b(name.encode(), digest_size=16).digest(), "little")
+    return np.random.default_rng([seed, entropy])
 
 
 def step_seed(seed: int, *counters: int) -> int:

@@ -14,13 +14,13 @@ from ue_ray.noise import check_method
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_contract(name, scale):
     chosen, sizes = experiment(name), SCALES[scale]
-    recipes, arms = chosen.recipes(sizes), chosen.arms(sizes)
+    recipes, arms = chosen.recipes(), chosen.arms(sizes)
     for recipe in recipes:
         check_method(recipe.options["method"], recipe.options["granularity"])
     assert len({recipe.name for recipe in recipes}) == len(recipes)
     assert len({arm.label for arm in arms}) == len(arms)
     assert {arm.trigger for arm in arms} <= {None, *(recipe.name for recipe in recipes)}
-    used = {name for arm in arms for name in (*arm.mix.noises, *([arm.mix.added] if arm.mix.added else []))}
+    used = {name for arm in arms for name in arm.mix.needs}
     assert used == {recipe.name for recipe in recipes}
     for arm in arms:
         parse(arm.countermeasure)

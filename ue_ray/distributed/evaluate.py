@@ -35,7 +35,7 @@ from ue_ray.report import console_table, headline, html_page
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.output import Output
 from ue_ray.storage.sources import BUILTINS, Source, has_own_labels, open_source
-from ue_ray.training import TrainingPlan, check_augmentation
+from ue_ray.training import TrainingPlan, check_augmentation, parse_seeds
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
 
@@ -194,10 +194,7 @@ def _plans(config: EvaluateConfig) -> list[TrainingPlan]:
             raise UserError(f"--{option.replace('_', '-')} is {value}: it must be at least {bound}")
     if not 0 < config.learning_rate < math.inf:
         raise UserError(f"--learning-rate is {config.learning_rate:g}: it must be above 0")
-    try:
-        seeds = [int(seed) for seed in config.seeds.split(",")]
-    except ValueError:
-        raise UserError(f"--seeds {config.seeds!r}: write whole numbers separated by commas, such as 0,1,2") from None
+    seeds = parse_seeds(config.seeds)
     return [
         TrainingPlan(name, config.epochs, seed, config.batch_size, config.learning_rate, config.augmentation)
         for name in victims

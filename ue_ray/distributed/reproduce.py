@@ -18,7 +18,7 @@ from ue_ray.distributed import cluster
 from ue_ray.distributed.protect import ProtectConfig, protect, say
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims import handled, identified, load, train_victims
-from ue_ray.errors import FaultsFound, UserError
+from ue_ray.errors import FaultsFound
 from ue_ray.evaluation import DataSet, check_same_classes
 from ue_ray.experiments import SCALES, Arm, Mix, Recipe, Scale, experiment
 from ue_ray.experiments.mix import compose
@@ -28,7 +28,7 @@ from ue_ray.machine import machine, versions
 from ue_ray.noise import NoiseArtifact
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.sources import BUILTINS, open_source
-from ue_ray.training import TrainingPlan, check_augmentation
+from ue_ray.training import TrainingPlan, check_augmentation, parse_seeds
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
 
@@ -65,17 +65,14 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
     started = time.monotonic()
     chosen, scale = experiment(config.experiment), SCALES[config.scale]
     check_augmentation(config.augmentation)
-    try:
-        seeds = [int(seed) for seed in config.seeds.split(",")]
-    except ValueError:
-        raise UserError(f"--seeds {config.seeds!r}: write whole numbers separated by commas, such as 0,1,2") from None
+    seeds = parse_seeds(config.seeds)
     train, test = _train_and_test(config.data)
     output = absolute(config.output)
     store = VictimRuns(join(output, "victims"))
     store.check()
     sources = {"clean": open_source(train), "test": open_source(test)}
     noises = {}
-    for recipe in chosen.recipes(scale):
+    for recipe in chosen.recipes():
         place = noises[recipe.name] = join(output, "noises", recipe.name)
         say(f"{config.experiment}: {recipe.name}")
         protect(_protection(config, scale, recipe, train, place))
@@ -137,7 +134,7 @@ def _trained(
     def run(arm: Arm, seed: int) -> VictimRun:
         model = arm.victim or scale.victim
         plan = TrainingPlan(model, scale.epochs, seed, scale.batch_size, scale.learning_rate, config.augmentation)
-        needed = [*arm.mix.noises, *([arm.mix.added] if arm.mix.added else [])]
+        needed = arm.mix.needs
         train = " ".join([json.dumps(asdict(arm.mix)), identity["clean"], *(identity[name] for name in needed)])
         name = f"mix-{sha256(train.encode()).hexdigest()[:8]}" if needed else "clean"
         mixes[name] = arm.mix
@@ -156,8 +153,7 @@ def _trained(
     @cache
     def mixed(name: str) -> Any:
         mix = mixes[name]
-        needed = [*mix.noises, *([mix.added] if mix.added else [])]
-        return _compose.remote(mix, needed, loaded("clean"), *map(loaded, needed)) if needed else loaded("clean")
+        return _compose.remote(mix, loaded("clean"), *map(loaded, mix.needs)) if mix.needs else loaded("clean")
 
     @cache
     def purified(name: str, countermeasure: str) -> Any:
@@ -184,8 +180,8 @@ def _triggered(test: DataSet, artifact: str) -> DataSet:
 
 
 @ray.remote
-def _compose(mix: Mix, names: list[str], clean: DataSet, *protected: DataSet) -> DataSet:
-    return compose(mix, clean, dict(zip(names, protected, strict=True)))
+def _compose(mix: Mix, clean: DataSet, *protected: DataSet) -> DataSet:
+    return compose(mix, clean, dict(zip(mix.needs, protected, strict=True)))
 
 
 def _how(results: dict[str, Any], scale: Scale) -> str:

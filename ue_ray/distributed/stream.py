@@ -34,14 +34,14 @@ def block_stream(survey: Survey, fraction: float, seed: int, side: int, workers:
     Train deals the rows out in equal shares and drops a remainder, so the last block is filled up with rows of no
     position; an image that cannot be decoded becomes such a row too.
     """
-    rows, count, plan_ref = craft_blocks(survey, fraction, seed)
-    padding = -rows % workers
+    total, count, plan_ref = craft_blocks(survey, fraction, seed)
+    padding = -total % workers
 
     def read(batch: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
-        plan = ray.get(plan_ref)
+        plan, rows = ray.get(plan_ref), survey.rows()
         for number in batch["id"].tolist():
             wanted = len(plan[number]) + (padding if number == count - 1 else 0)
-            yield _filled(decode_block(survey.source, survey.rows(), plan[number], side, survey.handling), wanted)
+            yield _filled(decode_block(survey.source, rows, plan[number], side, survey.handling), wanted)
 
     _, share = node_shares(*largest_nodes(), workers)
     together = max(1, TASK_BYTES // (BLOCK_ROWS * 3 * side**2))

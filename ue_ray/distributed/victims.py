@@ -38,10 +38,11 @@ def train_victims(
     """
     results = {run: found for run in wanted if (found := store.finished(run)) is not None}
     kept, pending = len(results), dict[Any, VictimRun]()
+    cpus_each, gpus = min(cpus, cluster.cpus()), cluster.gpus()
     for run in wanted:
         if run not in results:
-            gpu = (0.25 if run.side <= SMALL_IMAGE else 1.0) if cluster.gpus() else 0
-            task = _victim.options(num_cpus=min(cpus, cluster.cpus()), num_gpus=gpu)
+            gpu = (0.25 if run.side <= SMALL_IMAGE else 1.0) if gpus else 0
+            task = _victim.options(num_cpus=cpus_each, num_gpus=gpu)
             pending[task.remote(*images(run), run, store)] = run
     progress = Progress("victims")
     waiting = len(pending)

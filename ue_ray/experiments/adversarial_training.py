@@ -16,11 +16,11 @@ class AdversarialTraining(Experiment):
     figure = "Figure 6"
     paper = PAPER
 
-    def recipes(self, scale: Scale) -> list[Recipe]:
+    def recipes(self) -> list[Recipe]:
         return [noise("error-minimizing", "class-wise", epsilon=f"{level}/255") for level in LEVELS]
 
     def arms(self, scale: Scale) -> list[Arm]:
-        recipes = self.recipes(scale)
+        recipes = self.recipes()
         return [
             Arm(f"{TRAINED} on {CLEAN}", Mix(), TRAINED),
             Arm("plain on 8/255", Mix((recipes[0].name,))),

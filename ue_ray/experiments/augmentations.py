@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ue_ray.experiments.base import CLEAN, FORMS, Arm, Claim, Experiment, Mix, Recipe, Result, Scale, lower, noise
+from ue_ray.experiments.base import CLEAN, Arm, BothForms, Claim, Mix, Result, Scale, lower
 
 AUGMENTATIONS = ("cutout", "mixup", "cutmix", "fast-autoaugment", "autoaugment", "randaugment")
 TABLE_3 = {"sample-wise": (19.30, 58.51, 22.40, 42.70), "class-wise": (14.62, 17.63, 16.19, 22.89)}
@@ -14,15 +14,12 @@ PAPER = {
 }
 
 
-class Augmentations(Experiment):
+class Augmentations(BothForms):
     figure = "Table 3"
     paper = PAPER
 
-    def recipes(self, scale: Scale) -> list[Recipe]:
-        return [noise("error-minimizing", form) for form in FORMS]
-
     def arms(self, scale: Scale) -> list[Arm]:
-        sets = {CLEAN: Mix(), **{form: Mix((r.name,)) for form, r in zip(FORMS, self.recipes(scale), strict=True)}}
+        sets = {CLEAN: Mix(), **self.mixes()}
         return [
             Arm(f"{name}, {augmentation}", mix, augmentation)
             for name, mix in sets.items()

@@ -14,13 +14,13 @@ class Backdoor(Experiment):
 
     figure = "Figure 8"
 
-    def recipes(self, scale: Scale) -> list[Recipe]:
+    def recipes(self) -> list[Recipe]:
         return [noise(method, "class-wise") for method in METHODS]
 
     def arms(self, scale: Scale) -> list[Arm]:
         return [
             Arm(f"{method} {share} %", Mix((recipe.name,), fraction=share / 100), trigger=recipe.name)
-            for method, recipe in zip(METHODS, self.recipes(scale), strict=True)
+            for method, recipe in zip(METHODS, self.recipes(), strict=True)
             for share in PERCENTAGES
         ]
 

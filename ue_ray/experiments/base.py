@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 CLEAN = "clean"
@@ -12,8 +12,7 @@ CLEAN = "clean"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A noise for all training images: its name, and what it is crafted with beyond the scale's own options (fields of
-    ``ProtectConfig``)."""
+    """A noise for all training images: its name, and what it is crafted with (fields of ``ProtectConfig``)."""
 
     name: str
     options: Mapping[str, Any]
@@ -33,6 +32,11 @@ class Mix:
     fraction: float = 1.0
     classes: tuple[int, ...] | None = None
     part: Literal["all", "clean", "protected"] = "all"
+
+    @property
+    def needs(self) -> list[str]:
+        """The noises that it is put together of."""
+        return [*self.noises, *([self.added] if self.added is not None else [])]
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,6 @@ class Scale:
     epochs: int
     batch_size: int
     learning_rate: float
-    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 SCALES = {
@@ -90,7 +93,7 @@ class Experiment(ABC):
     paper: ClassVar[Mapping[str, float]] = {}
 
     @abstractmethod
-    def recipes(self, scale: Scale) -> list[Recipe]:
+    def recipes(self) -> list[Recipe]:
         """The noises that its arms name."""
 
     @abstractmethod
@@ -126,3 +129,14 @@ METHODS = ("random", "error-maximizing", "error-minimizing")
 def noise(method: str, form: str, **options: Any) -> Recipe:
     name = "-".join([method, form, *(str(value).replace("/", "of") for value in options.values())])
     return Recipe(name, {"method": method, "granularity": form, **options})
+
+
+class BothForms(Experiment):
+    """On error-minimizing noise, class-wise and sample-wise."""
+
+    def recipes(self) -> list[Recipe]:
+        return [noise("error-minimizing", form) for form in FORMS]
+
+    def mixes(self, **how: Any) -> dict[str, Mix]:
+        """By form, a training set of that noise; ``how``: the fields of ``Mix``."""
+        return {form: Mix((recipe.name,), **how) for form, recipe in zip(FORMS, self.recipes(), strict=True)}

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ue_ray.experiments.base import CLEAN, FORMS, Arm, Claim, Experiment, Mix, Recipe, Result, Scale, noise, percent
+from ue_ray.experiments.base import CLEAN, FORMS, Arm, BothForms, Claim, Mix, Result, Scale, percent
 
 ONE = (2,)  # 'bird' of CIFAR-10
 SEVERAL = (2, 4, 6, 8)
 
 
-class Classes(Experiment):
+class Classes(BothForms):
     figure = "Figure 2 (c-d), Figure 5"
-
-    def recipes(self, scale: Scale) -> list[Recipe]:
-        return [noise("error-minimizing", form) for form in FORMS]
 
     def arms(self, scale: Scale) -> list[Arm]:
         return [
             Arm(CLEAN, Mix()),
             *(
-                Arm(f"{form}, {len(classes)} protected", Mix((recipe.name,), classes=classes))
-                for form, recipe in zip(FORMS, self.recipes(scale), strict=True)
+                Arm(f"{form}, {len(classes)} protected", self.mixes(classes=classes)[form])
+                for form in FORMS
                 for classes in (ONE, SEVERAL)
             ),
         ]

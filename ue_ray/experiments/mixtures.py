@@ -17,7 +17,7 @@ class Mixtures(Experiment):
     figure = "Table 5, the mixtures"
     paper = PAPER
 
-    def recipes(self, scale: Scale) -> list[Recipe]:
+    def recipes(self) -> list[Recipe]:
         return [
             noise("error-minimizing", "class-wise"),
             noise("error-minimizing", "class-wise", seed=1),
@@ -25,7 +25,7 @@ class Mixtures(Experiment):
         ]
 
     def arms(self, scale: Scale) -> list[Arm]:
-        one, two, random = (recipe.name for recipe in self.recipes(scale))
+        one, two, random = (recipe.name for recipe in self.recipes())
         return [
             Arm(CLEAN, Mix()),
             Arm("one of two class-wise noises", Mix((one, two))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ue_ray.experiments.base import CLEAN, FORMS, Arm, Claim, Experiment, Mix, Recipe, Result, Scale, lower, noise
+from ue_ray.experiments.base import CLEAN, FORMS, Arm, BothForms, Claim, Mix, Result, Scale, lower
 
 TABLE_1 = {  # CIFAR-10
     "sample-wise": {"vgg11": 29.00, "resnet18": 19.93, "resnet50": 18.89, "densenet121": 20.25},
@@ -15,15 +15,12 @@ TABLE_1 = {  # CIFAR-10
 PAPER = {f"{name}, {victim}": value for name, row in TABLE_1.items() for victim, value in row.items()}
 
 
-class Networks(Experiment):
+class Networks(BothForms):
     figure = "Table 1"
     paper = PAPER
 
-    def recipes(self, scale: Scale) -> list[Recipe]:
-        return [noise("error-minimizing", form) for form in FORMS]
-
     def arms(self, scale: Scale) -> list[Arm]:
-        sets = {CLEAN: Mix(), **{form: Mix((r.name,)) for form, r in zip(FORMS, self.recipes(scale), strict=True)}}
+        sets = {CLEAN: Mix(), **self.mixes()}
         return [Arm(f"{name}, {victim}", mix, victim=victim) for victim in scale.victims for name, mix in sets.items()]
 
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:

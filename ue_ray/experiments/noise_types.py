@@ -31,11 +31,11 @@ class NoiseTypes(Experiment):
     figure = "Figure 1"
     paper = PAPER
 
-    def recipes(self, scale: Scale) -> list[Recipe]:
+    def recipes(self) -> list[Recipe]:
         return [noise(method, form) for method in METHODS for form in FORMS]
 
     def arms(self, scale: Scale) -> list[Arm]:
-        return [Arm(CLEAN, Mix()), *(Arm(recipe.name, Mix((recipe.name,))) for recipe in self.recipes(scale))]
+        return [Arm(CLEAN, Mix()), *(Arm(recipe.name, Mix((recipe.name,))) for recipe in self.recipes())]
 
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:
         peaks = {method: results[f"{method}-class-wise"].peak for method in METHODS}

@@ -20,12 +20,12 @@ class Patches(Experiment):
     figure = "Table 5, the patches"
     paper = PAPER
 
-    def recipes(self, scale: Scale) -> list[Recipe]:
+    def recipes(self) -> list[Recipe]:
         parts = [noise("error-minimizing", "class-wise", patch=side) for side in SIDES]
         return [*parts, noise("error-minimizing", "class-wise")]
 
     def arms(self, scale: Scale) -> list[Arm]:
-        sets = {name: Mix((recipe.name,)) for name, recipe in zip(NAMES, self.recipes(scale), strict=True)}
+        sets = {name: Mix((recipe.name,)) for name, recipe in zip(NAMES, self.recipes(), strict=True)}
         return [
             Arm(f"{name}, {tried}", mix, tried)
             for name, mix in {CLEAN: Mix(), **sets}.items()

@@ -8,15 +8,13 @@ from ue_ray.experiments.base import (
     CLEAN,
     FORMS,
     Arm,
+    BothForms,
     Claim,
-    Experiment,
     Mix,
-    Recipe,
     Result,
     Scale,
     close,
     lower,
-    noise,
 )
 
 PERCENTAGES = (20, 40, 60, 80)
@@ -33,23 +31,19 @@ PAPER = {
 }
 
 
-class Percentages(Experiment):
+class Percentages(BothForms):
     figure = "Table 2, Figure 2 (a-b)"
     paper = PAPER
-
-    def recipes(self, scale: Scale) -> list[Recipe]:
-        return [noise("error-minimizing", form) for form in FORMS]
 
     def arms(self, scale: Scale) -> list[Arm]:
         arms = [Arm(CLEAN, Mix())]
         for share in PERCENTAGES:  # the clean part is the same for both forms: the same images are drawn
-            one = (self.recipes(scale)[0].name,)
-            arms.append(Arm(f"clean part of {share} %", Mix(one, fraction=share / 100, part="clean")))
-        for form, recipe in zip(FORMS, self.recipes(scale), strict=True):
-            arms += [
-                Arm(f"{form} {share} %", Mix((recipe.name,), fraction=share / 100)) for share in (*PERCENTAGES, 100)
-            ]
-            arms.append(Arm(f"{form}, protected part of 80 %", Mix((recipe.name,), fraction=0.8, part="protected")))
+            mix = self.mixes(fraction=share / 100, part="clean")[FORMS[0]]
+            arms.append(Arm(f"clean part of {share} %", mix))
+        for form in FORMS:
+            shares = (*PERCENTAGES, 100)
+            arms += [Arm(f"{form} {share} %", self.mixes(fraction=share / 100)[form]) for share in shares]
+            arms.append(Arm(f"{form}, protected part of 80 %", self.mixes(fraction=0.8, part="protected")[form]))
         return arms
 
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:

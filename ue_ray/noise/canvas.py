@@ -5,12 +5,12 @@ And it may cover a patch of the image only, at any place (Appendix F of the pape
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from ue_ray.batches import own_generator
 
 
 def spread(delta: Tensor, height: int, width: int) -> Tensor:
@@ -43,8 +43,7 @@ def lay(levels: np.ndarray, height: int, width: int, seed: int, sample_id: str) 
     tall, wide = levels.shape[:2]
     if (tall, wide) == (height, width):
         return levels
-    entropy = int.from_bytes(blake2b(sample_id.encode(), digest_size=16).digest(), "little")
-    top, left = np.random.default_rng([seed, entropy]).integers([height - tall + 1, width - wide + 1])
+    top, left = own_generator(seed, sample_id).integers([height - tall + 1, width - wide + 1])
     laid = np.zeros((height, width, 3), levels.dtype)
     laid[top : top + tall, left : left + wide] = levels
     return laid

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ue_ray.batches import Batch, Windows
+from ue_ray.batches import Batch, Windows, own_generator
 from ue_ray.collectives import rank
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
@@ -54,6 +53,5 @@ class RandomNoise(Noise):
         shape = (3, self.config.canvas, self.config.canvas)
         drawn = np.empty((len(names), *shape), np.float32)
         for row, name in enumerate(names):
-            entropy = int.from_bytes(blake2b(name.encode(), digest_size=16).digest(), "little")
-            drawn[row] = np.random.default_rng([self.config.seed, entropy]).uniform(-1, 1, shape)
+            drawn[row] = own_generator(self.config.seed, name).uniform(-1, 1, shape)
         return torch.from_numpy(drawn) * self.config.budget.epsilon
