@@ -8,7 +8,6 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from functools import cache
-from hashlib import sha256
 from typing import Any, Literal
 
 import ray
@@ -134,10 +133,9 @@ def _trained(
     def run(arm: Arm, seed: int) -> VictimRun:
         model = arm.victim or scale.victim
         plan = TrainingPlan(model, scale.epochs, seed, scale.batch_size, scale.learning_rate, config.augmentation)
-        needed = arm.mix.needs
-        train = " ".join([json.dumps(asdict(arm.mix)), identity["clean"], *(identity[name] for name in needed)])
-        name = f"mix-{sha256(train.encode()).hexdigest()[:8]}" if needed else "clean"
+        name = arm.mix.name
         mixes[name] = arm.mix
+        train = " ".join([json.dumps(asdict(arm.mix)), identity["clean"], *(identity[name] for name in arm.mix.needs)])
         test = identity["test"] + (f" triggered {identity[arm.trigger]}" if arm.trigger else "")
         one = VictimRun(plan, name, arm.countermeasure, train, test, side)
         if arm.trigger:

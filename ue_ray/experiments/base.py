@@ -38,6 +38,20 @@ class Mix:
         """The noises that it is put together of."""
         return [*self.noises, *([self.added] if self.added is not None else [])]
 
+    @property
+    def name(self) -> str:
+        """Another for every other training set, as in ``error-minimizing-class-wise-80%-clean``."""
+        parts = ["-or-".join(self.noises) or CLEAN]
+        if self.added is not None:
+            parts.append(f"plus-{self.added}")
+        if self.fraction < 1:
+            parts.append(f"{100 * self.fraction:g}%")
+        if self.classes is not None:
+            parts.append("classes-" + "-".join(map(str, self.classes)))
+        if self.part != "all":
+            parts.append(self.part)
+        return "-".join(parts)
+
 
 @dataclass(frozen=True)
 class Arm:

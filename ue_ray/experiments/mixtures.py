@@ -6,10 +6,15 @@ from collections.abc import Mapping
 
 from ue_ray.experiments.base import CLEAN, Arm, Claim, Experiment, Mix, Recipe, Result, Scale, lower, noise
 
+ONE_OF_TWO, PLUS_RANDOM = "one of two class-wise noises", "class-wise plus random"
+AUGMENTED = "fast-autoaugment"
+
 PAPER = {
     CLEAN: 94.95,
-    "one of two class-wise noises": 25.41,
-    "class-wise plus random": 14.94,
+    ONE_OF_TWO: 25.41,
+    PLUS_RANDOM: 14.94,
+    f"{ONE_OF_TWO}, {AUGMENTED}": 56.20,
+    f"{PLUS_RANDOM}, {AUGMENTED}": 30.40,
 }
 
 
@@ -26,14 +31,16 @@ class Mixtures(Experiment):
 
     def arms(self, scale: Scale) -> list[Arm]:
         one, two, random = (recipe.name for recipe in self.recipes())
+        mixes = {ONE_OF_TWO: Mix((one, two)), PLUS_RANDOM: Mix((one,), added=random)}
         return [
             Arm(CLEAN, Mix()),
-            Arm("one of two class-wise noises", Mix((one, two))),
-            Arm("class-wise plus random", Mix((one,), added=random)),
+            *(Arm(label, mix) for label, mix in mixes.items()),
+            *(Arm(f"{label}, {AUGMENTED}", mix, AUGMENTED) for label, mix in mixes.items()),
         ]
 
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:
         return [
-            lower(results, "one of two class-wise noises", CLEAN, by=0.2),
-            lower(results, "class-wise plus random", CLEAN, by=0.2),
+            lower(results, ONE_OF_TWO, CLEAN, by=0.2),
+            lower(results, PLUS_RANDOM, CLEAN, by=0.2),
+            lower(results, f"{PLUS_RANDOM}, {AUGMENTED}", f"{ONE_OF_TWO}, {AUGMENTED}"),
         ]
