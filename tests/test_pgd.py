@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ue_ray.budget import Budget
-from ue_ray.pgd import pgd
+from ue_ray.pgd import penalised, pgd
 
 WEIGHTS = torch.tensor([3.0, -0.5, 0.0, 1e-3]).view(1, 1, 2, 2)
 
@@ -43,3 +43,10 @@ def test_a_sample_moves_the_same_in_any_batch():
         for i in range(5)
     ]
     assert torch.equal(together, torch.cat(alone))
+
+
+def test_the_penalty_holds_delta_where_the_loss_gains_less_than_it_costs():
+    """Without a bound the minimum of |d|^2 + w . d is at -w / 2; here the largest weight is held by the budget."""
+    delta = penalised(loss, torch.zeros(2, 1, 2, 2), Budget(0.4), step_size=0.02, steps=400)
+    expected = torch.tensor([-0.4, 0.25, 0.0, -0.0005]).view(1, 1, 2, 2).expand(2, -1, -1, -1)
+    torch.testing.assert_close(delta, expected, atol=2e-3, rtol=0)

@@ -1,4 +1,4 @@
-"""Projected gradient descent: the one signed-gradient loop."""
+"""How a delta is moved along its loss: projected gradient descent, and Adam on a penalised loss."""
 
 from __future__ import annotations
 
@@ -28,4 +28,22 @@ def pgd(
         delta = delta.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(delta), delta)
         delta = budget.project(delta.detach() + signed_step * budget.direction(gradient))
+    return delta.detach()
+
+
+def penalised(
+    loss: Callable[[Tensor], Tensor], delta: Tensor, budget: Budget, step_size: float, steps: int, weight: float = 1.0
+) -> Tensor:
+    """Eq. 5 of the paper (Appendix I, where it is called L-BFGS and solved by Adam, as here): ``steps`` steps towards a
+    smaller ``weight * |delta|^2 + loss(delta)``.
+
+    The penalty alone does not keep delta in the budget: each step is projected into it. ``loss`` as for ``pgd``.
+    """
+    delta = delta.detach().clone().requires_grad_()
+    optimizer = torch.optim.Adam([delta], lr=step_size)
+    for _ in range(steps):
+        (delta.grad,) = torch.autograd.grad(loss(delta) + weight * delta.square().sum(), delta)
+        optimizer.step()
+        with torch.no_grad():
+            delta.copy_(budget.project(delta))
     return delta.detach()

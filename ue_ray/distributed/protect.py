@@ -19,7 +19,14 @@ from ue_ray.errors import UserError
 from ue_ray.machine import versions
 from ue_ray.models import check_model
 from ue_ray.noise import NoiseArtifact, check_method
-from ue_ray.noise.config import Granularity, NoiseConfig, Schedule, class_wise_batch_size, default_parameters
+from ue_ray.noise.config import (
+    Granularity,
+    NoiseConfig,
+    Schedule,
+    Solver,
+    class_wise_batch_size,
+    default_parameters,
+)
 from ue_ray.noise.random import Random
 from ue_ray.presets import preset
 from ue_ray.protection import labels_for_artifact, surviving_share
@@ -69,6 +76,8 @@ class ProtectConfig:
     """One delta a class, or one an image."""
     schedule: Schedule = "online"
     """Sample-wise error-minimizing only: online keeps no table; alternating is Algorithm 1 to the letter."""
+    solver: Solver = "pgd"
+    """Sample-wise error-minimizing only: l-bfgs minimises the penalised loss of Eq. 5, by Adam (Appendix I)."""
     epsilon: str = "8/255"
     """The budget, of a range of [0, 1]."""
     norm: Norm = "linf"
@@ -257,8 +266,8 @@ _DEFAULTS = {field.name: field.default for field in fields(ProtectConfig)}
 
 
 CRAFTING_OPTIONS = (
-    "preset", "method", "granularity", "schedule", "epsilon", "norm", "surrogate", "image_size", "canvas", "patch",
-    "views", "batch_size", "learning_rate", "pgd_steps", "step_size", "weight_steps", "stop_error", "data_fraction",
+    "preset", "method", "granularity", "schedule", "solver", "epsilon", "norm", "surrogate", "image_size", "canvas",
+    "patch", "views", "batch_size", "learning_rate", "pgd_steps", "step_size", "weight_steps", "stop_error", "data_fraction",
     "max_rounds",
 )  # fmt: skip
 
@@ -272,7 +281,7 @@ def _refuse_crafting_options(config: ProtectConfig) -> None:
 
 def _noise_config(config: ProtectConfig, summary: Summary, use_gpu: bool) -> NoiseConfig:
     epsilon = parse_epsilon(config.epsilon)
-    parameters = default_parameters(config.method, config.granularity, config.schedule, epsilon)
+    parameters = default_parameters(config.method, config.granularity, config.schedule, epsilon, config.solver)
     for name in parameters:
         chosen = getattr(config, name)
         if chosen is not None:
@@ -284,6 +293,7 @@ def _noise_config(config: ProtectConfig, summary: Summary, use_gpu: bool) -> Noi
         method=config.method,
         granularity=config.granularity,
         schedule=config.schedule,
+        solver=config.solver,
         budget=Budget(epsilon, config.norm),
         class_names=tuple(summary.class_names),
         image_size=side,

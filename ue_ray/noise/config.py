@@ -13,6 +13,7 @@ from ue_ray.noise.views import check_views
 
 Granularity = Literal["class-wise", "sample-wise"]
 Schedule = Literal["online", "alternating"]
+Solver = Literal["pgd", "l-bfgs"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class NoiseConfig:
     ``image_size``: the side S at which the surrogate sees images; ``canvas``: the side at which delta lives;
     ``patch``: of how many of the S pixels a side it covers a square, at a random place; None: the whole image.
     ``pgd_steps`` T, ``step_size`` alpha ([0, 1] units), ``weight_steps`` M and ``stop_error`` lambda are Algorithm 1's;
+    ``solver``: how a delta is moved: by PGD (Eq. 3), or by Adam on the penalised loss of Eq. 5 with the same steps.
     ``data_fraction`` is the share of each class that the noise is crafted on; ``max_rounds`` ends a run that never gets
     below ``stop_error``. ``learning_rate`` is the surrogate's: 0.1, never decayed, as in the authors' code.
     """
@@ -45,6 +47,7 @@ class NoiseConfig:
     learning_rate: float = 0.1
     seed: int = 0
     patch: int | None = None
+    solver: Solver = "pgd"
 
     def __post_init__(self) -> None:
         if self.granularity not in get_args(Granularity):
@@ -53,6 +56,10 @@ class NoiseConfig:
             )
         if self.schedule not in get_args(Schedule):
             raise UserError(f"unknown schedule {self.schedule!r}: choose one of {', '.join(get_args(Schedule))}")
+        if self.solver not in get_args(Solver):
+            raise UserError(f"unknown solver {self.solver!r}: choose one of {', '.join(get_args(Solver))}")
+        if self.solver == "l-bfgs" and (self.method, self.granularity) != ("error-minimizing", "sample-wise"):
+            raise UserError("solver l-bfgs is for error-minimizing noise, sample-wise")
         check_model(self.surrogate)
         check_views(self.views)
         for name in ("image_size", "canvas", "pgd_steps", "weight_steps", "max_rounds", "batch_size"):
@@ -98,13 +105,16 @@ def class_wise_batch_size(images: int) -> int:
     return min(512, max(16, 16 * round(images / (20 * 16))))
 
 
-def default_parameters(method: str, granularity: str, schedule: str, epsilon: float) -> dict[str, Any]:
+def default_parameters(
+    method: str, granularity: str, schedule: str, epsilon: float, solver: Solver = "pgd"
+) -> dict[str, Any]:
     """Appendix B's parameters, the online schedule's own, and our bounds on rounds, by method and granularity.
 
     Class-wise: T = 1, 20 % of the data, lambda = 0.1. Sample-wise: T = 20, all data, lambda = 0.01. alpha = epsilon
     / 10; M = 10 (the paper's for CIFAR-10; 20 for CIFAR-100, 100 for ImageNet). The online schedule starts every
     delta from zero, so it takes few large steps (T = 5, alpha = epsilon / 4), and it looks through crops and flips:
-    without them its noise did not outlive a victim's augmentation (docs/log.md).
+    without them its noise did not outlive a victim's augmentation (docs/log.md). Algorithm 1 with the solver l-bfgs:
+    T = 200, M = 100 (Appendix I).
     """
     class_wise = granularity == "class-wise"
     if method == "error-minimizing" and not class_wise and schedule == "online":
@@ -118,10 +128,11 @@ def default_parameters(method: str, granularity: str, schedule: str, epsilon: fl
             "batch_size": 64,
             "views": ("crop", "flip"),
         }
+    steps, weight_steps = (200, 100) if solver == "l-bfgs" else (1 if class_wise else 20, 10)
     return {
-        "pgd_steps": 1 if class_wise else 20,
+        "pgd_steps": steps,
         "step_size": epsilon / 10,
-        "weight_steps": 10,
+        "weight_steps": weight_steps,
         "stop_error": 0.1 if class_wise else 0.01,
         "data_fraction": 0.2 if class_wise else 1.0,
         "max_rounds": 100 if class_wise else 30,

@@ -15,7 +15,7 @@ from ue_ray.models import build
 from ue_ray.noise.canvas import spread, spread_patch
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.views import random_view
-from ue_ray.pgd import pgd
+from ue_ray.pgd import penalised, pgd
 from ue_ray.training import WeightSteps, cosine_learning_rate
 
 
@@ -46,18 +46,18 @@ class Surrogate:
         self._weight_steps().optimizer.param_groups[0]["lr"] = rate
 
     def minimise(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Algorithm 1's ``Perturbation``: T steps of PGD from ``delta`` towards a smaller loss.
+        """Algorithm 1's ``Perturbation``: T steps of the solver from ``delta`` towards a smaller loss.
 
         Returns the new delta and the number of images still misclassified at the last step's start: the evaluation
         comes out of the pass that runs anyway.
         """
-        return self._pgd(images, delta, labels, seed, maximise=False)
+        return self._moved(images, delta, labels, seed, maximise=False)
 
     def maximise(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """The same steps towards a larger loss: error-maximizing (adversarial) noise."""
-        return self._pgd(images, delta, labels, seed, maximise=True)
+        return self._moved(images, delta, labels, seed, maximise=True)
 
-    def _pgd(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int, maximise: bool) -> tuple[Tensor, Tensor]:
+    def _moved(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int, maximise: bool) -> tuple[Tensor, Tensor]:
         config = self.config
         wrong = torch.zeros((), dtype=torch.int64, device=images.device)
 
@@ -72,6 +72,8 @@ class Surrogate:
             return functional.cross_entropy(logits, labels, reduction="sum")
 
         with self.frozen():
+            if config.solver == "l-bfgs":
+                return penalised(loss, delta, config.budget, config.step_size, config.pgd_steps), wrong
             return pgd(loss, delta, config.budget, config.step_size, config.pgd_steps, maximise), wrong
 
     def _perturbed(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
