@@ -190,6 +190,30 @@ def test_a_smaller_canvas_gives_a_smooth_delta_of_the_images_size(method, granul
     assert np.abs(np.diff(change, axis=0)).max() <= 4  # neighbours are close: low frequencies only
 
 
+@pytest.mark.parametrize("schedule", ["online", "alternating"])
+def test_the_penalised_loss_gives_another_and_smaller_delta(schedule, blocks):
+    """A step lets a clean gradient fill the budget; the penalty asks whether it was worth it (Eq. 5)."""
+    deltas = {}
+    for solver in ("pgd", "l-bfgs"):
+        config = config_for(
+            "error-minimizing", "sample-wise", schedule, Budget(32 / 255), solver=solver, pgd_steps=8, step_size=8 / 255
+        )
+        deltas[solver] = open_noise(craft(config, blocks), CPU).perturb(batch_of(*all_rows(blocks)))
+    assert 0 < deltas["l-bfgs"].square().mean() < 0.8 * deltas["pgd"].square().mean()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"solver": "newton"}, "unknown solver 'newton': choose one of pgd, l-bfgs"),
+        ({"solver": "l-bfgs", "granularity": "class-wise"}, "is for error-minimizing noise, sample-wise"),
+    ],
+)
+def test_a_solver_that_does_not_fit_is_refused(changes, said):
+    with pytest.raises(UserError, match=said):
+        dataclasses.replace(config_for("error-minimizing", "sample-wise", "online", BUDGETS[0]), **changes)
+
+
 def test_an_alternating_artifact_names_the_sample_it_does_not_know(blocks):
     config = config_for("error-minimizing", "sample-wise", "alternating", Budget(8 / 255), max_rounds=1)
     noise = open_noise(craft(config, blocks), CPU)
