@@ -10,7 +10,7 @@ from ue_ray.budget import Budget
 from ue_ray.errors import UserError
 from ue_ray.images import decode, encode
 from ue_ray.noise import NoiseArtifact, open_noise
-from ue_ray.protection import BudgetBroken, ShardProtector, ShardResult, labels_for_artifact, surviving_share
+from ue_ray.protection import BudgetBroken, ShardProtector, ShardResult, surviving_share
 from ue_ray.samples import Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.sources import open_source
 
@@ -182,10 +182,3 @@ def test_a_lossless_output_that_is_not_what_was_encoded_stops_the_run(folder, mo
 def test_handling_that_makes_no_sense_is_refused(options, message):
     with pytest.raises(UserError, match=message):
         Handling(**options)
-
-
-def test_classes_are_matched_by_name():
-    artifact = NoiseArtifact(config_for("random", "class-wise", "online", Budget(8 / 255)))
-    assert labels_for_artifact(["7", "3"], artifact).tolist() == [7, 3]
-    with pytest.raises(UserError, match="no noise for class 'cat' \\(1 of 2 classes"):
-        labels_for_artifact(["3", "cat"], artifact)

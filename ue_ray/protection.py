@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ import pyarrow as pa
 import torch
 
 from ue_ray.batches import Batch
-from ue_ray.errors import RunError, UserError
+from ue_ray.class_map import ClassMap, labels_for_artifact
+from ue_ray.errors import RunError
 from ue_ray.images import ENCODINGS, NO_TRANSPARENCY, ImageError, Picture, decode, resize
 from ue_ray.noise import Noise, NoiseArtifact
 from ue_ray.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
@@ -23,18 +24,6 @@ from ue_ray.storage.shards import ShardRecord, ShardWriter
 
 GRAIN = 64  # rows read at a time, whatever a shard's size
 GRAIN_PIXELS = 8_000_000  # decoded pixels held at a time (or one image, if it alone has more)
-
-
-def labels_for_artifact(class_names: Sequence[str], artifact: NoiseArtifact) -> np.ndarray:
-    """Each class of a data set -> its index in ``artifact``, by name. Raises UserError for a class it does not know."""
-    known = {name: index for index, name in enumerate(artifact.config.class_names)}
-    missing = [name for name in class_names if name not in known]
-    if missing:
-        raise UserError(
-            f"the artifact has no noise for class {missing[0]!r} ({len(missing)} of {len(class_names)} classes are "
-            f"missing): it was crafted on {', '.join(list(known)[:10])}{' ...' if len(known) > 10 else ''}"
-        )
-    return np.array([known[name] for name in class_names], np.int64)
 
 
 @dataclass(frozen=True)
@@ -95,7 +84,8 @@ class BudgetBroken(RunError):
 
 
 class ShardProtector:
-    """Protects shards of one listing with one artifact, of which ``noise`` gives the deltas."""
+    """Protects shards of one listing with one artifact, of which ``noise`` gives the deltas, those of its own classes
+    or of others by ``class_map``."""
 
     def __init__(
         self,
@@ -105,6 +95,7 @@ class ShardProtector:
         noise: Noise,
         output: str,
         handling: Handling = DEFAULT_HANDLING,
+        class_map: ClassMap | None = None,
     ) -> None:
         self.source = source
         self.class_names = class_names
@@ -112,7 +103,7 @@ class ShardProtector:
         self.handling = handling
         self.config = artifact.config
         self.noise = noise
-        self.artifact_labels = labels_for_artifact(class_names, artifact)
+        self.artifact_labels = labels_for_artifact(class_names, artifact.config.class_names, class_map or {})
         self.artifact = artifact.digest
 
     def finished(self, index: int) -> ShardResult | None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import ray
 import torch
 
+from ue_ray.class_map import ClassMap
 from ue_ray.compute import Compute
 from ue_ray.distributed.cluster import beside_the_driver, causes, cpus, gpus
 from ue_ray.distributed.delta_server import ServedNoise, start_servers
@@ -23,7 +24,9 @@ from ue_ray.protection import ShardProtector, ShardResult
 MAX_TRIES = 5  # of a shard: machines come and go, but one that always takes its actor with it must end the run
 
 
-def apply(survey: Survey, artifact_uri: str, output: str, use_gpu: bool = False) -> Iterator[ShardResult]:
+def apply(
+    survey: Survey, artifact_uri: str, output: str, use_gpu: bool = False, class_map: ClassMap | None = None
+) -> Iterator[ShardResult]:
     """Protect all of a surveyed input with the artifact, shard by shard, in no particular order.
 
     Shard names depend on the listing alone, so a shard that is done twice is the same file; one that an earlier run
@@ -38,7 +41,7 @@ def apply(survey: Survey, artifact_uri: str, output: str, use_gpu: bool = False)
     tries = beside_the_driver(Tries)
     records = numbered(survey.summary.shards).map_batches(
         _Protector,
-        fn_constructor_args=(survey, artifact_uri, output, tries, servers),
+        fn_constructor_args=(survey, artifact_uri, output, tries, servers, class_map),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=1,
@@ -60,7 +63,15 @@ def apply(survey: Survey, artifact_uri: str, output: str, use_gpu: bool = False)
 class _Protector:
     """An actor: opens the artifact once, then protects shard after shard."""
 
-    def __init__(self, survey: Survey, artifact_uri: str, output: str, tries: Any, servers: list[Any]) -> None:
+    def __init__(
+        self,
+        survey: Survey,
+        artifact_uri: str,
+        output: str,
+        tries: Any,
+        servers: list[Any],
+        class_map: ClassMap | None,
+    ) -> None:
         torch.set_num_threads(1)
         self.tries = tries
         self.table, self.plan = survey.rows(), ray.get(survey.plan)
@@ -68,7 +79,7 @@ class _Protector:
         artifact = NoiseArtifact.load_card(artifact_uri) if servers else NoiseArtifact.load(artifact_uri)
         cpu = Compute.detect("cpu")
         noise = ServedNoise(artifact.config, servers) if servers else open_noise(artifact, cpu)
-        self.shards = ShardProtector(survey.source, names, artifact, noise, output, survey.handling)
+        self.shards = ShardProtector(survey.source, names, artifact, noise, output, survey.handling, class_map)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         results: dict[str, list[Any]] = {"result": [], "kept": []}

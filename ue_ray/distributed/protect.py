@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, Literal, get_args
 
 from ue_ray.budget import Budget, Norm, parse_epsilon
+from ue_ray.class_map import ClassMap, labels_for_artifact, read_class_map
 from ue_ray.compute import Compute
 from ue_ray.distributed import cluster
 from ue_ray.distributed.apply import apply
@@ -29,7 +30,7 @@ from ue_ray.noise.config import (
 )
 from ue_ray.noise.random import Random
 from ue_ray.presets import preset
-from ue_ray.protection import labels_for_artifact, surviving_share
+from ue_ray.protection import surviving_share
 from ue_ray.samples import Handling
 from ue_ray.storage.filesystem import absolute, join
 from ue_ray.storage.formats.base import WORK
@@ -105,6 +106,9 @@ class ProtectConfig:
     resize; or none. Default: none; crop,flip for the online schedule."""
     artifact: str | None = None
     """Apply this noise artifact (another output's noise/ folder) and craft nothing."""
+    class_map: str | None = None
+    """With --artifact: a JSON file, {"class of the input": "class that the noise was crafted for", ...}. Default: the
+    class of the same name."""
     batch_size: int | None = None
     """Images of a global batch, over all workers. Default: class-wise a twentieth of those crafted on; online 64."""
     learning_rate: float = 0.1
@@ -143,6 +147,8 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
     Budget(parse_epsilon(config.epsilon), config.norm)
     if config.artifact is not None:
         _refuse_crafting_options(config)
+    elif config.class_map is not None:
+        raise UserError("--class-map goes with --artifact: noise is crafted for the input's own classes")
     handling = Handling(
         config.format, config.encoding, config.jpeg_quality, config.keep_metadata, config.max_megapixels * 1_000_000
     )
@@ -152,16 +158,17 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
         raise UserError(f"{config.output}: lies in the input, which would then hold it: choose a place outside")
     output.check(config.mode)
     given = NoiseArtifact.load(absolute(config.artifact)) if config.artifact else None
+    class_map = read_class_map(absolute(config.class_map)) if config.class_map else {}
     cluster.connect()
     workers = Workers(config.num_workers, _use_gpu(config), config.compile, _at_least(config), config.delta_table)
     found = survey(source, handling)
     summary = found.summary
     if given is not None:
-        labels_for_artifact(summary.class_names, given)
+        labels_for_artifact(summary.class_names, given.config.class_names, class_map)
     say(f"input: {config.input}: {summary.count:,} images in {len(summary.class_names)} classes")
     noise_config = given.config if given else _noise_config(config, summary, workers.use_gpu)
     say(_described(noise_config))
-    done = output.begin(config.mode, _card(summary, noise_config, handling, given))
+    done = output.begin(config.mode, _card(summary, noise_config, handling, given, class_map))
     if done is not None:
         say(f"nothing to do: this run is committed already, {_counts(done)}; {output.uri}")
         return done
@@ -178,7 +185,7 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
             f"craft: stopped at the bound of {noise_config.max_rounds} rounds with error {card.record['error']:.3f}: "
             f"the goal, {card.record['goal']}, was not reached"
         )
-    results = list(apply(found, noise_uri, output.uri, workers.use_gpu))
+    results = list(apply(found, noise_uri, output.uri, workers.use_gpu, class_map))
     manifest = output.commit(
         summary.count,
         [result.record for result in results],
@@ -215,7 +222,9 @@ def _counts(manifest: dict[str, Any]) -> str:
     return f"{manifest['protected']:,} protected + {manifest['rejected']:,} rejected = {manifest['inputs']:,} inputs"
 
 
-def _card(summary: Summary, config: NoiseConfig, handling: Handling, given: NoiseArtifact | None) -> dict[str, Any]:
+def _card(
+    summary: Summary, config: NoiseConfig, handling: Handling, given: NoiseArtifact | None, class_map: ClassMap
+) -> dict[str, Any]:
     """What a run does, to which input: only a run with the same card may go on with an output."""
     return {
         "input": {
@@ -226,6 +235,7 @@ def _card(summary: Summary, config: NoiseConfig, handling: Handling, given: Nois
         },
         "noise": config.to_json() | {"class_names": len(config.class_names)},
         "artifact": given.digest if given else None,
+        "class_map": dict(class_map),
         "handling": asdict(handling),
     }
 
