@@ -10,9 +10,8 @@ KNOWN = ("airliner", "Siamese cat", "dog")
 
 def test_classes_are_matched_by_the_map_and_else_by_name():
     assert labels_for_artifact(["dog", "airliner"], KNOWN, {}).tolist() == [2, 0]
-    assert labels_for_artifact(["cat", "dog", "lynx"], KNOWN, {"cat": "Siamese cat", "lynx": "Siamese cat"}).tolist() == [
-        1, 2, 1,
-    ]  # fmt: skip
+    class_map = {"cat": "Siamese cat", "lynx": "Siamese cat"}
+    assert labels_for_artifact(["cat", "dog", "lynx"], KNOWN, class_map).tolist() == [1, 2, 1]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from ue_ray.errors import UserError
 from ue_ray.images import resize
 from ue_ray.noise.config import NoiseConfig, default_parameters
 from ue_ray.noise.random import RandomNoise
+from ue_ray.pairs import features, verify_pairs
 from ue_ray.report import GalleryItem
 from ue_ray.samples import Sample, decode_rows
 from ue_ray.storage.listing import Listing, Source
@@ -147,17 +148,24 @@ def check_same_classes(names: dict[str, Sequence[str]]) -> None:
 
 
 def run_victim(
-    train: DataSet, test: DataSet, train_set: str, countermeasure: str, plan: TrainingPlan, compute: Compute
+    train: DataSet,
+    test: DataSet,
+    train_set: str,
+    countermeasure: str,
+    plan: TrainingPlan,
+    compute: Compute,
+    verified: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Train one victim and return its entry of ``results.json``: accuracies in [0, 1], the curve epoch by epoch.
 
     ``train_set`` and ``countermeasure`` say what ``train`` is, already ``purified``: clean, control or protected.
+    ``verified``: the classes (people) within which, and without which, pairs of test images are verified, if any.
     """
-    classes = len(train.class_names)
-    training = train_classifier(train.tensors(), test.tensors(), classes, plan, compute, parse(countermeasure))
+    classes, unseen = len(train.class_names), test.tensors()
+    training = train_classifier(train.tensors(), unseen, classes, plan, compute, parse(countermeasure))
     curve, taken = training.curve, training.taken
     peak = max(curve, key=lambda epoch: epoch.test_accuracy)
-    return {
+    entry = {
         "victim": plan.model,
         "train_set": train_set,
         "countermeasure": countermeasure,
@@ -171,3 +179,14 @@ def run_victim(
         "seconds": sum(epoch.seconds for epoch in curve),
         "confusion": training.confusion.tolist() if classes <= MOST_CONFUSED else None,
     }
+    if verified:
+        entry["verification"] = _verified(features(training.network, unseen, compute), test.labels, verified)
+    return entry
+
+
+def _verified(found: torch.Tensor, labels: np.ndarray, people: Sequence[int]) -> dict[str, Any]:
+    """By group of people; a group that has too few pairs is left out."""
+    named = np.isin(labels, people)
+    groups = {"protected": named, "others": ~named, "everybody": np.ones(len(labels), bool)}
+    results = {name: verify_pairs(found, labels, np.flatnonzero(group)) for name, group in groups.items()}
+    return {name: asdict(result) for name, result in results.items() if result is not None}

@@ -143,12 +143,14 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Training:
-    """The learning curve; the epoch whose network is taken, the last if nothing was held out to choose it by; and that
-    network's ``confusion`` on the test images, int64 [K,K]: rows are the true classes, columns the predicted."""
+    """The learning curve; the epoch whose network is taken, the last if nothing was held out to choose it by; that
+    network's ``confusion`` on the test images, int64 [K,K]: rows are the true classes, columns the predicted; and the
+    ``network`` after the last epoch."""
 
     curve: list[Epoch]
     taken: Epoch
     confusion: Tensor
+    network: nn.Module
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ def train_classifier(
         if taken is None or (known or 0.0) >= (taken.held_out_accuracy or 0.0):
             taken, confusion = curve[-1], found
     assert taken is not None
-    return Training(curve, taken, confusion)
+    return Training(curve, taken, confusion, network)
 
 
 @torch.inference_mode()

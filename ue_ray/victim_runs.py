@@ -20,7 +20,8 @@ class VictimRun:
     """One victim to be trained; all that decides what comes of it.
 
     ``train`` and ``test`` identify the images (``Summary.fingerprint`` and, for an output, its manifest's digest;
-    for the control also its budget).
+    for the control also its budget). ``verified``: the people within which, and without which, pairs of test images are
+    verified; empty: none are.
     """
 
     plan: TrainingPlan
@@ -29,11 +30,13 @@ class VictimRun:
     train: str
     test: str
     side: int
+    verified: tuple[int, ...] = ()
 
     @property
     def file_name(self) -> str:
-        """Readable, and another for whatever differs."""
-        digest = sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        """Readable, and another for whatever differs. What is not asked for is not named: older runs are found."""
+        decided = {name: value for name, value in asdict(self).items() if value != ()}
+        digest = sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.plan.model}-{self.train_set}-{self.countermeasure}-seed{self.plan.seed}-{digest}.json"
 
 

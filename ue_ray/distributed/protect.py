@@ -277,8 +277,8 @@ _DEFAULTS = {field.name: field.default for field in fields(ProtectConfig)}
 
 CRAFTING_OPTIONS = (
     "preset", "method", "granularity", "schedule", "solver", "epsilon", "norm", "surrogate", "image_size", "canvas",
-    "patch", "views", "batch_size", "learning_rate", "pgd_steps", "step_size", "weight_steps", "stop_error", "data_fraction",
-    "max_rounds",
+    "patch", "views", "batch_size", "learning_rate", "pgd_steps", "step_size", "weight_steps", "stop_error",
+    "data_fraction", "max_rounds",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from ue_ray.distributed import cluster
 from ue_ray.distributed.protect import ProtectConfig, protect, say
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims import handled, identified, load, train_victims
-from ue_ray.errors import FaultsFound
+from ue_ray.errors import FaultsFound, UserError
 from ue_ray.evaluation import DataSet, check_same_classes
 from ue_ray.experiments import SCALES, Arm, Mix, Recipe, Scale, experiment
 from ue_ray.experiments.mix import compose
@@ -36,8 +36,8 @@ class ReproduceConfig:
     """Reproduce an experiment of the paper (Huang et al., ICLR 2021) and say whether its orderings show."""
 
     experiment: str
-    """noise-types, datasets, percentages, classes, augmentations, adversarial-training, patches, mixtures, backdoor or
-    early-stopping."""
+    """noise-types, datasets, percentages, classes, augmentations, adversarial-training, transfer, patches, mixtures,
+    faces, backdoor or early-stopping."""
     output: str
     """Noises and trained victims are kept here, for all experiments on the same data: the same command again makes only
     what is missing. Each experiment's results.json and report.md are in a folder of its name."""
@@ -45,10 +45,18 @@ class ReproduceConfig:
     """small: ResNet-9 and 10 epochs, for a CPU and some thousand images. paper: its networks, epochs and batches."""
     data: str = "mnist5k"
     """A built-in data set (mnist5k, cifar10, cifar100), or a folder with train.parquet and test.parquet."""
+    other: str | None = None
+    """transfer: the other data set, as --data."""
+    class_map: str | None = None
+    """transfer: a JSON file, {"class of --data": "class of --other", ...}."""
     epsilon: str = "8/255"
     """The budget, where an experiment does not set it."""
     views: str | None = None
     """As for protect_dataset.py."""
+    image_size: int | None = None
+    """The side at which surrogates and victims see images. Default: their own, at most 224."""
+    epochs: int | None = None
+    """Default: the scale's."""
     augmentation: str = "crop-flip"
     """The victims': crop-flip (the paper's), crop (where left and right differ, as in digits) or none."""
     seeds: str = "0"
@@ -62,24 +70,28 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
     Raises UserError for a user's mistake, FaultsFound where an ordering of the paper does not show.
     """
     started = time.monotonic()
-    chosen, scale = experiment(config.experiment), SCALES[config.scale]
+    chosen, scale = experiment(config.experiment), _scale(config)
     check_augmentation(config.augmentation)
     seeds = parse_seeds(config.seeds)
+    recipes, arms = chosen.recipes(), chosen.arms(scale)
+    _check_other(config, any(recipe.other for recipe in recipes))
     train, test = _train_and_test(config.data)
     output = absolute(config.output)
     store = VictimRuns(join(output, "victims"))
     store.check()
     sources = {"clean": open_source(train), "test": open_source(test)}
-    noises = {}
-    for recipe in chosen.recipes():
-        place = noises[recipe.name] = join(output, "noises", recipe.name)
+    if config.other is not None:
+        sources |= dict(zip(("other", "other test"), map(open_source, _train_and_test(config.other)), strict=True))
+    for recipe in recipes:
+        place = join(output, "noises", recipe.name)
         say(f"{config.experiment}: {recipe.name}")
-        protect(_protection(config, scale, recipe, train, place))
+        _protect(config, scale, recipe, train, place)
         sources[recipe.name] = open_source(place)
     cluster.connect()
     found = {name: survey(source) for name, source in sources.items()}
-    check_same_classes({name: one.summary.class_names for name, one in found.items()})
-    runs = _trained(config, scale, chosen.arms(scale), seeds, found, store)
+    own = {name: one for name, one in found.items() if not name.startswith("other")}
+    check_same_classes({name: one.summary.class_names for name, one in own.items()})
+    runs = _trained(config, scale, arms, seeds, found, store)
     claims = chosen.claims({label: summarised(entries) for label, entries in runs.items()})
     results: dict[str, Any] = {
         "format_version": 1,
@@ -111,9 +123,35 @@ def _train_and_test(data: str) -> tuple[str, str]:
     return join(data, "train.parquet"), join(data, "test.parquet")
 
 
-def _protection(config: ReproduceConfig, scale: Scale, recipe: Recipe, train: str, place: str) -> ProtectConfig:
+def _scale(config: ReproduceConfig) -> Scale:
+    scale = SCALES[config.scale]
+    if config.epochs is None:
+        return scale
+    if config.epochs < 1:
+        raise UserError(f"--epochs is {config.epochs}: it must be at least 1")
+    return replace(scale, epochs=config.epochs)
+
+
+def _check_other(config: ReproduceConfig, needed: bool) -> None:
+    if needed and config.other is None:
+        raise UserError(f"{config.experiment} needs --other, a second data set")
+    for name in ("other", "class_map"):
+        if getattr(config, name) is not None and not needed:
+            raise UserError(f"--{name.replace('_', '-')} is for transfer: {config.experiment} has no use for it")
+
+
+def _protect(config: ReproduceConfig, scale: Scale, recipe: Recipe, train: str, place: str) -> None:
+    """Craft the noise of ``recipe`` on ``train``, or on the other data set, and lay it on ``train``."""
     common = {"epsilon": config.epsilon, "views": config.views, "surrogate": scale.surrogate}
-    return ProtectConfig(train, place, mode="resume", **{**common, **recipe.options})
+    options = {**common, "image_size": config.image_size, **recipe.options}
+    if not recipe.other:
+        protect(ProtectConfig(train, place, mode="resume", **options))
+        return
+    assert config.other is not None
+    other, _ = _train_and_test(config.other)
+    protect(ProtectConfig(other, f"{place}-crafted", mode="resume", **options))
+    noise = join(f"{place}-crafted", "noise")
+    protect(ProtectConfig(train, place, mode="resume", artifact=noise, class_map=config.class_map))
 
 
 def _trained(
@@ -125,7 +163,7 @@ def _trained(
     store: VictimRuns,
 ) -> dict[str, list[dict[str, Any]]]:
     """By the arms' labels, one entry a seed."""
-    side = found["clean"].summary.side
+    side = config.image_size or found["clean"].summary.side
     identity = {name: identified(one) for name, one in found.items()}
     mixes: dict[str, Mix] = {}
     triggers: dict[VictimRun, str] = {}
@@ -135,9 +173,12 @@ def _trained(
         plan = TrainingPlan(model, scale.epochs, seed, scale.batch_size, scale.learning_rate, config.augmentation)
         name = arm.mix.name
         mixes[name] = arm.mix
-        train = " ".join([json.dumps(asdict(arm.mix)), identity["clean"], *(identity[name] for name in arm.mix.needs)])
+        joined = ["other"] if arm.mix.joined else []
+        parts = ["clean", *arm.mix.needs, *joined]
+        train = " ".join([json.dumps(asdict(arm.mix)), *(identity[part] for part in parts)])
         test = identity["test"] + (f" triggered {identity[arm.trigger]}" if arm.trigger else "")
-        one = VictimRun(plan, name, arm.countermeasure, train, test, side)
+        test += f" joined {identity['other test']}" if joined else ""
+        one = VictimRun(plan, name, arm.countermeasure, train, test, side, arm.verified)
         if arm.trigger:
             triggers[one] = arm.trigger
         return one
@@ -149,23 +190,24 @@ def _trained(
         return load(found[name], side)
 
     @cache
-    def mixed(name: str) -> Any:
-        mix = mixes[name]
-        return _compose.remote(mix, loaded("clean"), *map(loaded, mix.needs)) if mix.needs else loaded("clean")
+    def mixed(mix: Mix, of: str) -> Any:
+        other = loaded("other" if of == "clean" else f"other {of}") if mix.joined else None
+        return _compose.remote(mix, loaded(of), other, *map(loaded, mix.needs)) if mix != Mix() else loaded(of)
 
     @cache
-    def purified(name: str, countermeasure: str) -> Any:
-        return handled(loaded("test") if name == "test" else mixed(name), parse(countermeasure))
+    def purified(mix: Mix, of: str, countermeasure: str) -> Any:
+        return handled(mixed(mix, of), parse(countermeasure))
 
     @cache
     def attacked(name: str) -> Any:
         return _triggered.remote(loaded("test"), join(found[name].source.uri, "noise"))
 
     def images(one: VictimRun) -> tuple[Any, Any]:
+        mix = mixes[one.train_set]
+        train = purified(mix, "clean", one.countermeasure)
         if one in triggers:
-            return purified(one.train_set, one.countermeasure), attacked(triggers[one])
-        test = one.countermeasure if parse(one.countermeasure).on_test else "none"
-        return purified(one.train_set, one.countermeasure), purified("test", test)
+            return train, attacked(triggers[one])
+        return train, purified(mix.of_test, "test", one.countermeasure if parse(one.countermeasure).on_test else "none")
 
     with cluster.causes():
         results = train_victims(list(dict.fromkeys(wanted.values())), store, images, config.cpus_per_victim)
@@ -178,8 +220,8 @@ def _triggered(test: DataSet, artifact: str) -> DataSet:
 
 
 @ray.remote
-def _compose(mix: Mix, clean: DataSet, *protected: DataSet) -> DataSet:
-    return compose(mix, clean, dict(zip(mix.needs, protected, strict=True)))
+def _compose(mix: Mix, clean: DataSet, other: DataSet | None, *protected: DataSet) -> DataSet:
+    return compose(mix, clean, dict(zip(mix.needs, protected, strict=True)), other)
 
 
 def _how(results: dict[str, Any], scale: Scale) -> str:

@@ -92,7 +92,7 @@ def _purify(data: DataSet, countermeasure: Countermeasure) -> DataSet:
 @ray.remote
 def _victim(train: DataSet, test: DataSet, run: VictimRun, store: VictimRuns) -> dict[str, Any]:
     torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
-    result = run_victim(train, test, run.train_set, run.countermeasure, run.plan, Compute.detect())
+    result = run_victim(train, test, run.train_set, run.countermeasure, run.plan, Compute.detect(), run.verified)
     result |= {"machine": machine(), "versions": versions()}
     store.write(run, result)
     return result

@@ -9,11 +9,13 @@ from ue_ray.experiments.backdoor import Backdoor
 from ue_ray.experiments.base import SCALES, Arm, Claim, Experiment, Mix, Recipe, Result, Scale
 from ue_ray.experiments.classes import Classes
 from ue_ray.experiments.early_stopping import EarlyStopping
+from ue_ray.experiments.faces import Faces
 from ue_ray.experiments.mixtures import Mixtures
 from ue_ray.experiments.networks import Networks
 from ue_ray.experiments.noise_types import NoiseTypes
 from ue_ray.experiments.patches import Patches
 from ue_ray.experiments.percentages import Percentages
+from ue_ray.experiments.transfer import Transfer
 
 __all__ = [
     "EXPERIMENTS", "SCALES", "Arm", "Claim", "Experiment", "Mix", "Recipe", "Result", "Scale", "experiment",
@@ -26,8 +28,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     "classes": Classes(),
     "augmentations": Augmentations(),
     "adversarial-training": AdversarialTraining(),
+    "transfer": Transfer(),
     "patches": Patches(),
     "mixtures": Mixtures(),
+    "faces": Faces(),
     "backdoor": Backdoor(),
     "early-stopping": EarlyStopping(),
 }

@@ -10,9 +10,8 @@ PERCENTAGES = (20, 40, 60, 80, 100)
 
 
 class Backdoor(Experiment):
-    """Accuracies are success rates: the share of test images that are taken for the class whose noise they carry."""
-
     figure = "Figure 8"
+    accuracies = "Success rate, the share of test images that are taken for the class whose noise they carry,"
 
     def recipes(self) -> list[Recipe]:
         return [noise(method, "class-wise") for method in METHODS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 CLEAN = "clean"
@@ -12,10 +12,14 @@ CLEAN = "clean"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A noise for all training images: its name, and what it is crafted with (fields of ``ProtectConfig``)."""
+    """A noise for all training images: its name, and what it is crafted with (fields of ``ProtectConfig``).
+
+    ``other``: it is crafted on the other data set, and a class of the images gets that of one of its classes.
+    """
 
     name: str
     options: Mapping[str, Any]
+    other: bool = False
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Mix:
 
     Of each class (of ``classes``, where only some are protected) a ``fraction`` carries one of ``noises``, drawn at
     random where there are several, and the noise ``added`` on top. ``part``: all images are trained on, or only those
-    that are protected, or not.
+    that are protected, or not. ``joined``: they are added to the other data set, as classes of their own.
     """
 
     noises: tuple[str, ...] = ()
@@ -32,11 +36,17 @@ class Mix:
     fraction: float = 1.0
     classes: tuple[int, ...] | None = None
     part: Literal["all", "clean", "protected"] = "all"
+    joined: bool = False
 
     @property
     def needs(self) -> list[str]:
         """The noises that it is put together of."""
         return [*self.noises, *([self.added] if self.added is not None else [])]
+
+    @property
+    def of_test(self) -> Mix:
+        """What a network trained on this set is tested on: clean images of the same classes."""
+        return replace(self, noises=(), added=None, fraction=1.0) if self.joined else Mix()
 
     @property
     def name(self) -> str:
@@ -50,19 +60,25 @@ class Mix:
             parts.append("classes-" + "-".join(map(str, self.classes)))
         if self.part != "all":
             parts.append(self.part)
+        if self.joined:
+            parts.append("joined")
         return "-".join(parts)
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One victim of an experiment; ``label`` names its row in the report. No ``victim``: the scale's. ``trigger``: the
-    class-wise noise that test images carry, each that of another class, for which it is then to be taken."""
+    """One victim of an experiment; ``label`` names its row in the report. No ``victim``: the scale's.
+
+    ``trigger``: the class-wise noise that test images carry, each that of another class, for which it is then to be
+    taken. ``verified``: the classes (people) within which, and without which, pairs of test images are verified.
+    """
 
     label: str
     mix: Mix
     countermeasure: str = "none"
     victim: str | None = None
     trigger: str | None = None
+    verified: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,24 +88,28 @@ class Scale:
     surrogate: str
     victim: str
     victims: tuple[str, ...]
+    face_victim: str
     epochs: int
     batch_size: int
     learning_rate: float
 
 
+PAPER_VICTIMS = ("vgg11", "resnet18", "resnet50", "densenet121")
 SCALES = {
-    "small": Scale("resnet9", "resnet9", ("resnet9", "vgg11"), 10, 64, 0.05),
-    "paper": Scale("resnet18", "resnet18", ("vgg11", "resnet18", "resnet50", "densenet121"), 60, 128, 0.025),
+    "small": Scale("resnet9", "resnet9", ("resnet9", "vgg11"), "inception-resnet-small", 10, 64, 0.05),
+    "paper": Scale("resnet18", "resnet18", PAPER_VICTIMS, "inception-resnet", 60, 128, 0.025),
 }
 
 
 @dataclass(frozen=True)
 class Result:
-    """Of an arm, means over seeds, in [0, 1]. ``recall``: of each class, the share of its test images recognised."""
+    """Of an arm, means over seeds, in [0, 1]. ``recall``: of each class, the share of its test images recognised;
+    ``auc``: of the verification of pairs, by group of people."""
 
     final: float
     peak: float
     recall: Sequence[float] = ()
+    auc: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +124,7 @@ class Experiment(ABC):
     """``figure``: where in the paper; ``paper``: its accuracies in per cent by the arms' labels, where it has them."""
 
     figure: ClassVar[str]
+    accuracies: ClassVar[str] = "Accuracy on clean test images"
     paper: ClassVar[Mapping[str, float]] = {}
 
     @abstractmethod
@@ -134,6 +155,22 @@ def close(results: Mapping[str, Result], left: str, right: str, within: float) -
     one, other = results[left].final, results[right].final
     text = f"{left} ({percent(one)}) and {right} ({percent(other)}) are within {100 * within:.0f} points"
     return Claim(text, abs(one - other) <= within)
+
+
+def unlearnt(
+    results: Mapping[str, Result], label: str, clean: str, classes: Sequence[int], by: float = 0.3, others: float = 0.1
+) -> Claim:
+    """Of ``classes`` at least ``by`` less is recognised than by the victim ``clean``, of others at most ``others``."""
+    recalls = results[label].recall, results[clean].recall
+    rest = [k for k in range(len(recalls[1])) if k not in classes]
+    (mine, theirs), (other, their_other) = (
+        [sum(recall[k] for k in chosen) / len(chosen) for recall in recalls] for chosen in (classes, rest)
+    )
+    return Claim(
+        f"{label}: of the protected classes {percent(mine)} is recognised (clean {percent(theirs)}), of the others "
+        f"{percent(other)} (clean {percent(their_other)})",
+        theirs - mine >= by and their_other - other <= others,
+    )
 
 
 FORMS = ("class-wise", "sample-wise")

@@ -12,29 +12,44 @@ from ue_ray.experiments.base import Mix
 from ue_ray.sampling import stratified_rows
 
 
-def compose(mix: Mix, clean: DataSet, protected: Mapping[str, DataSet], seed: int = 0) -> DataSet:
+def compose(
+    mix: Mix, clean: DataSet, protected: Mapping[str, DataSet], other: DataSet | None = None, seed: int = 0
+) -> DataSet:
     """The images of ``clean`` that ``mix`` asks for, each with its noise: those of ``protected`` have the same ids.
 
-    Which images are protected depends on ``seed``, the fraction and the classes alone, not on the noise. Raises
-    UserError for an image that has no protected twin.
+    Which images are protected depends on ``seed``, the fraction and the classes alone, not on the noise. A mix that is
+    ``joined`` adds them to ``other``. Raises UserError for an image that has no protected twin.
     """
-    carried = np.full(len(clean.labels), -1)  # which of the mix's noises; -1: none
-    if mix.noises:
-        rows = stratified_rows(clean.labels, mix.fraction, seed) if mix.fraction < 1 else np.arange(len(carried))
-        if mix.classes is not None:
-            rows = rows[np.isin(clean.labels[rows], mix.classes)]
-        carried[rows] = np.random.default_rng([seed, 1]).integers(len(mix.noises), size=len(carried))[rows]
+    count = len(clean.labels)
+    chosen = np.zeros(count, bool)
+    chosen[stratified_rows(clean.labels, mix.fraction, seed) if mix.fraction < 1 else slice(None)] = True
+    if mix.classes is not None:
+        chosen &= np.isin(clean.labels, mix.classes)
     images = clean.images.copy()
+    which = np.random.default_rng([seed, 1]).integers(max(1, len(mix.noises)), size=count)
     for number, name in enumerate(mix.noises):
-        here = np.flatnonzero(carried == number)
+        here = np.flatnonzero(chosen & (which == number))
         images[here] = _twins(protected[name], name, clean, here)
     if mix.added is not None:
-        here = np.flatnonzero(carried >= 0)
+        here = np.flatnonzero(chosen)
         change = _twins(protected[mix.added], mix.added, clean, here).astype(np.int16) - clean.images[here]
         images[here] = (images[here] + change).clip(0, 255).astype(np.uint8)
-    kept = {"all": carried >= -1, "clean": carried < 0, "protected": carried >= 0}[mix.part]
+    kept = {"all": np.ones(count, bool), "clean": ~chosen, "protected": chosen}[mix.part]
     ids = [sample_id for sample_id, keep in zip(clean.sample_ids, kept, strict=True) if keep]
-    return DataSet(images[kept], clean.labels[kept], ids, clean.class_names, clean.rejected)
+    data = DataSet(images[kept], clean.labels[kept], ids, clean.class_names, clean.rejected)
+    return joined(other, data) if mix.joined and other is not None else data
+
+
+def joined(host: DataSet, guest: DataSet) -> DataSet:
+    """The images of both; the classes that ``guest`` has images of come behind those of ``host``."""
+    classes, labels = np.unique(guest.labels, return_inverse=True)
+    return DataSet(
+        np.concatenate([host.images, guest.images]),
+        np.concatenate([host.labels, labels + len(host.class_names)]),
+        host.sample_ids + guest.sample_ids,
+        [*host.class_names, *(f"{guest.class_names[k]} (added)" for k in classes)],
+        host.rejected + guest.rejected,
+    )
 
 
 def _twins(data: DataSet, name: str, clean: DataSet, rows: Sequence[int] | np.ndarray) -> np.ndarray:

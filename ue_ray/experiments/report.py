@@ -20,7 +20,7 @@ def markdown(
     lines = [
         f"# {name}: {experiment.figure}",
         "",
-        "Accuracy on clean test images in per cent, after the last epoch and at the best one.",
+        f"{experiment.accuracies} in per cent, after the last epoch and at the best one.",
         "",
         "| trained on | final | peak | at epoch | the paper |",
         "|---|---|---|---|---|",
@@ -42,7 +42,12 @@ def summarised(entries: Sequence[Mapping[str, Any]]) -> Result:
     recalls = [
         [row[k] / max(1, sum(row)) for k, row in enumerate(run["confusion"])] for run in entries if run["confusion"]
     ]
+    areas: dict[str, list[float]] = {}
+    for run in entries:
+        for group, found in run.get("verification", {}).items():
+            areas.setdefault(group, []).append(found["auc"])
     return Result(
+        auc={group: sum(values) / len(values) for group, values in areas.items()},
         final=sum(run["final_test_accuracy"] for run in entries) / count,
         peak=sum(run["peak_test_accuracy"] for run in entries) / count,
         recall=[sum(values) / len(values) for values in zip(*recalls, strict=True)],

@@ -8,6 +8,7 @@ from torch import nn
 
 from ue_ray.errors import UserError
 from ue_ray.models import standard
+from ue_ray.models.inception_resnet import InceptionResNet
 from ue_ray.models.normalise import Normalised
 from ue_ray.models.resnet9 import ResNet9
 
@@ -19,6 +20,8 @@ MODELS: dict[str, Builder] = {
     "resnet50": standard.resnet50,
     "vgg11": standard.vgg11,
     "densenet121": standard.densenet121,
+    "inception-resnet": InceptionResNet,
+    "inception-resnet-small": lambda num_classes, small: InceptionResNet(num_classes, small, 0.25, (2, 4, 2)),
 }
 
 SMALLEST_IMAGE = 12  # below, the deepest networks have nothing left to convolve
