@@ -73,3 +73,26 @@ def test_an_image_without_a_twin_is_named(clean, noises):
     noises["one"] = DataSet(noises["one"].images[1:], noises["one"].labels[1:], noises["one"].sample_ids[1:], [], 0)
     with pytest.raises(UserError, match="one: has no image id39"):
         compose(Mix(("one",)), clean, noises)
+
+
+def test_a_joined_mix_adds_its_classes_to_the_other_data(clean, noises):
+    other = DataSet(np.full((6, 4, 4, 3), 50, np.uint8), np.array([0, 1] * 3), list("abcdef"), ["oak", "pine"], 1)
+    mix = Mix(("two",), classes=(1, 3), part="protected", joined=True)
+    data = compose(mix, clean, noises, other)
+    assert data.class_names == ["oak", "pine", "c1 (added)", "c3 (added)"]
+    assert np.bincount(data.labels).tolist() == [3, 3, 10, 10]
+    assert (data.images[:6] == 50).all()
+    assert (data.images[6:] == 102).all()
+    assert data.sample_ids[:6] == other.sample_ids
+    tested = compose(mix.of_test, clean, {}, other)
+    assert tested.labels.tolist() == data.labels.tolist()
+    assert (tested.images[6:] == 100).all(), "tests are on clean images"
+
+
+def test_no_two_training_sets_have_one_name():
+    mixes = [
+        Mix(), Mix(("one",)), Mix(("one", "two")), Mix(("one",), added="two"), Mix(("one",), fraction=0.5),
+        Mix(("one",), classes=(1,)), Mix(("one",), classes=(1,), part="clean"), Mix(("one",), joined=True),
+    ]  # fmt: skip
+    assert len({mix.name for mix in mixes}) == len(mixes)
+    assert Mix(("one",), fraction=0.8, part="clean").name == "one-80%-clean"
