@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from tests.distributed.test_evaluate import tinted  # noqa: F401
 from ue_ray.distributed.reproduce import ReproduceConfig, reproduce
 from ue_ray.errors import FaultsFound, UserError
-from ue_ray.experiments import SCALES
+from ue_ray.experiments import SCALES, faces, transfer
+from ue_ray.storage.committed import OutputSource
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
@@ -34,15 +36,60 @@ def test_an_experiment_is_run_reported_and_not_run_twice(data, tmp_path, monkeyp
         reproduce(config)
     folder = tmp_path / "out" / "mixtures"
     results = json.loads((folder / "results.json").read_text())
-    assert list(results["runs"]) == ["clean", "one of two class-wise noises", "class-wise plus random"]
-    assert [[run["seed"] for run in runs] for runs in results["runs"].values()] == [[0, 1]] * 3
+    labels = ["one of two class-wise noises", "class-wise plus random"]
+    assert list(results["runs"]) == ["clean", *labels, *(f"{label}, fast-autoaugment" for label in labels)]
+    assert [[run["seed"] for run in runs] for runs in results["runs"].values()] == [[0, 1]] * 5
     assert [sum(map(sum, run["confusion"])) for run in results["runs"]["clean"]] == [20, 20]
     assert "| clean |" in (folder / "report.md").read_text()
-    assert len(list((tmp_path / "out" / "victims" / "runs").iterdir())) == 6
+    assert len(list((tmp_path / "out" / "victims" / "runs").iterdir())) == 10
     capsys.readouterr()
     with pytest.raises(FaultsFound):
         reproduce(config)
-    assert "victims: 0 trained (6 kept)" in capsys.readouterr().err
+    assert "victims: 0 trained (10 kept)" in capsys.readouterr().err
+
+
+def test_a_noise_of_other_images_and_a_class_that_is_added_to_them(data, tmp_path, monkeypatch):
+    """Of the same files twice, but red is called 0 in the one and 1 in the other: the class map says so."""
+    monkeypatch.setitem(SCALES, "small", replace(SCALES["small"], epochs=2, batch_size=16, victims=("resnet9",)))
+    monkeypatch.setattr(transfer, "FOUR", (0,))
+    monkeypatch.setattr(transfer, "SHIP", (1,))
+    other = tmp_path / "other"
+    other.mkdir()
+    for split in ("train", "test"):
+        table = pq.read_table(data / f"{split}.parquet")
+        pq.write_table(
+            table.set_column(1, "label", pa.array(["oak", "pine"]).take(table["label"])), other / f"{split}.parquet"
+        )
+    place = tmp_path / "map.json"
+    place.write_text(json.dumps({"0": "pine", "1": "oak"}))
+    config = ReproduceConfig(
+        "transfer", str(tmp_path / "out"), data=str(data), other=str(other), class_map=str(place), image_size=16
+    )
+    with pytest.raises(FaultsFound, match="orderings do not show"):
+        reproduce(config)
+    results = json.loads((tmp_path / "out" / "transfer" / "results.json").read_text())
+    shapes = {label: np.array(run["confusion"]).sum(1).tolist() for label, (run,) in results["runs"].items()}
+    assert shapes["clean, resnet9"] == shapes[transfer.PART] == [10, 10]
+    assert shapes[transfer.GUEST.format("clean")] == [10, 10, 10], "the added class is tested, too"
+    noises = tmp_path / "out" / "noises"
+    crafted, laid = (
+        OutputSource(str(noises / f"error-minimizing-class-wise-of-other{suffix}")) for suffix in ("-crafted", "")
+    )
+    assert crafted.list().class_names == ["oak", "pine"]
+    assert laid.list().class_names == ["0", "1"]
+
+
+def test_faces_are_verified_in_pairs(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(SCALES, "small", replace(SCALES["small"], batch_size=16))
+    monkeypatch.setattr(faces, "PEOPLE", (0,))
+    with pytest.raises(FaultsFound, match="orderings do not show"):
+        reproduce(ReproduceConfig("faces", str(tmp_path / "out"), data=str(data), epochs=1))
+    results = json.loads((tmp_path / "out" / "faces" / "results.json").read_text())
+    for (run,) in results["runs"].values():
+        found = run["verification"]["everybody"]
+        assert found["pairs"] == 2 * 2 * 45, "of two people with ten photos each"
+        assert 0 <= found["auc"] <= 1
+        assert run["epochs"] == len(run["curve"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -52,6 +99,11 @@ def test_an_experiment_is_run_reported_and_not_run_twice(data, tmp_path, monkeyp
         ({"seeds": "one"}, "whole numbers"),
         ({"augmentation": "cutout"}, "crop-flip, crop, none"),
         ({"data": "nowhere"}, "nowhere"),
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"track": "excel"}, "unknown tracker 'excel'"),
+        ({"other": "mnist5k"}, "--other is for transfer: mixtures has no use for it"),
+        ({"experiment": "transfer"}, "transfer needs --other, a second data set"),
+        ({"experiment": "classes"}, "has 2 classes; classes needs at least 9"),
     ],
 )
 def test_mistakes_are_one_line_before_anything_starts(data, tmp_path, change, said):

@@ -35,6 +35,7 @@ from ue_ray.report import console_table, headline, html_page
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.output import Output
 from ue_ray.storage.sources import BUILTINS, Source, has_own_labels, open_source
+from ue_ray.trackers import parse_trackers
 from ue_ray.training import TrainingPlan, check_augmentation, parse_seeds
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
@@ -78,12 +79,16 @@ class EvaluateConfig:
     image_size: int | None = None
     """The side at which victims see images. Default: their own, at most 224."""
     cpus_per_victim: int = 1
+    track: str = ""
+    """Show each victim's learning curve there too, by commas: tensorboard (event files under --output), mlflow, wandb
+    (set up by their own environment variables)."""
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     """Run all victims and return the results, as written to ``results.json``. Raises UserError for a user's mistake."""
     started = time.monotonic()
     plans = _plans(config)
+    trackers = parse_trackers(config.track)
     controls = _names(config.controls, CONTROLS, "control")
     countermeasures = _countermeasures(config.countermeasures)
     sources = _sources(config)
@@ -123,7 +128,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             test = purified("test", run.countermeasure) if countermeasures[run.countermeasure].on_test else sets["test"]
             return purified(run.train_set, run.countermeasure), test
 
-        results_of = train_victims(wanted, store, images, config.cpus_per_victim)
+        results_of = train_victims(wanted, store, images, config.cpus_per_victim, trackers)
         runs = [results_of[run] for run in wanted]
         sizes = ray.get([_describe.remote(data[role]) for role in sources])
     results: dict[str, Any] = {

@@ -27,6 +27,7 @@ from ue_ray.machine import machine, versions
 from ue_ray.noise import NoiseArtifact
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.sources import BUILTINS, open_source
+from ue_ray.trackers import Tracker, parse_trackers
 from ue_ray.training import TrainingPlan, check_augmentation, parse_seeds
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
@@ -62,6 +63,9 @@ class ReproduceConfig:
     seeds: str = "0"
     """Separated by commas: each victim is trained once with each."""
     cpus_per_victim: int = 1
+    track: str = ""
+    """Show each victim's learning curve there too, by commas: tensorboard (event files under --output/victims), mlflow,
+    wandb (set up by their own environment variables)."""
 
 
 def reproduce(config: ReproduceConfig) -> dict[str, Any]:
@@ -73,25 +77,21 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
     chosen, scale = experiment(config.experiment), _scale(config)
     check_augmentation(config.augmentation)
     seeds = parse_seeds(config.seeds)
+    trackers = parse_trackers(config.track)
     recipes, arms = chosen.recipes(), chosen.arms(scale)
     _check_other(config, any(recipe.other for recipe in recipes))
-    train, test = _train_and_test(config.data)
     output = absolute(config.output)
     store = VictimRuns(join(output, "victims"))
     store.check()
-    sources = {"clean": open_source(train), "test": open_source(test)}
-    if config.other is not None:
-        sources |= dict(zip(("other", "other test"), map(open_source, _train_and_test(config.other)), strict=True))
+    cluster.connect()
+    found = _surveyed(config)
+    _check_classes(config, arms, len(found["clean"].summary.class_names))
     for recipe in recipes:
         place = join(output, "noises", recipe.name)
         say(f"{config.experiment}: {recipe.name}")
-        _protect(config, scale, recipe, train, place)
-        sources[recipe.name] = open_source(place)
-    cluster.connect()
-    found = {name: survey(source) for name, source in sources.items()}
-    own = {name: one for name, one in found.items() if not name.startswith("other")}
-    check_same_classes({name: one.summary.class_names for name, one in own.items()})
-    runs = _trained(config, scale, arms, seeds, found, store)
+        _protect(config, scale, recipe, place)
+        found[recipe.name] = survey(open_source(place))
+    runs = _trained(config, scale, arms, seeds, found, store, trackers)
     claims = chosen.claims({label: summarised(entries) for label, entries in runs.items()})
     results: dict[str, Any] = {
         "format_version": 1,
@@ -117,10 +117,31 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
     return results
 
 
-def _train_and_test(data: str) -> tuple[str, str]:
+def _surveyed(config: ReproduceConfig) -> dict[str, Survey]:
+    """The images to train and test on, ``clean`` and ``test``, and those of the other data set, where there is one."""
+    names = {"clean": config.data, "test": config.data, "other": config.other, "other test": config.other}
+    opened = {
+        name: open_source(_part(data, "test" if name.endswith("test") else "train"))
+        for name, data in names.items()
+        if data is not None
+    }
+    found = {name: survey(source) for name, source in opened.items()}
+    for train, test in (("clean", "test"), ("other", "other test")):
+        if train in found:
+            check_same_classes({name: found[name].summary.class_names for name in (train, test)})
+    return found
+
+
+def _part(data: str, part: str) -> str:
     if data in BUILTINS:
-        return data, f"{data}-test"
-    return join(data, "train.parquet"), join(data, "test.parquet")
+        return data if part == "train" else f"{data}-test"
+    return join(data, f"{part}.parquet")
+
+
+def _check_classes(config: ReproduceConfig, arms: list[Arm], count: int) -> None:
+    named = [k for arm in arms for k in (*(arm.mix.classes or ()), *arm.verified)]
+    if max(named, default=0) >= count:
+        raise UserError(f"{config.data}: has {count} classes; {config.experiment} needs at least {max(named) + 1}")
 
 
 def _scale(config: ReproduceConfig) -> Scale:
@@ -140,16 +161,15 @@ def _check_other(config: ReproduceConfig, needed: bool) -> None:
             raise UserError(f"--{name.replace('_', '-')} is for transfer: {config.experiment} has no use for it")
 
 
-def _protect(config: ReproduceConfig, scale: Scale, recipe: Recipe, train: str, place: str) -> None:
-    """Craft the noise of ``recipe`` on ``train``, or on the other data set, and lay it on ``train``."""
+def _protect(config: ReproduceConfig, scale: Scale, recipe: Recipe, place: str) -> None:
+    """Craft the noise of ``recipe`` on the images, or on the other data set's, and lay it on the images."""
     common = {"epsilon": config.epsilon, "views": config.views, "surrogate": scale.surrogate}
     options = {**common, "image_size": config.image_size, **recipe.options}
-    if not recipe.other:
+    train = _part(config.data, "train")
+    if config.other is None or not recipe.other:
         protect(ProtectConfig(train, place, mode="resume", **options))
         return
-    assert config.other is not None
-    other, _ = _train_and_test(config.other)
-    protect(ProtectConfig(other, f"{place}-crafted", mode="resume", **options))
+    protect(ProtectConfig(_part(config.other, "train"), f"{place}-crafted", mode="resume", **options))
     noise = join(f"{place}-crafted", "noise")
     protect(ProtectConfig(train, place, mode="resume", artifact=noise, class_map=config.class_map))
 
@@ -161,6 +181,7 @@ def _trained(
     seeds: list[int],
     found: dict[str, Survey],
     store: VictimRuns,
+    trackers: list[Tracker],
 ) -> dict[str, list[dict[str, Any]]]:
     """By the arms' labels, one entry a seed."""
     side = config.image_size or found["clean"].summary.side
@@ -210,7 +231,8 @@ def _trained(
         return train, purified(mix.of_test, "test", one.countermeasure if parse(one.countermeasure).on_test else "none")
 
     with cluster.causes():
-        results = train_victims(list(dict.fromkeys(wanted.values())), store, images, config.cpus_per_victim)
+        runs = list(dict.fromkeys(wanted.values()))
+        results = train_victims(runs, store, images, config.cpus_per_victim, trackers)
     return {arm.label: [results[wanted[arm.label, seed]] for seed in seeds] for arm in arms}
 
 

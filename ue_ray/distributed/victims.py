@@ -23,15 +23,20 @@ from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.listing import Listing, Source
 from ue_ray.storage.output import Output
 from ue_ray.storage.sources import BUILTINS
+from ue_ray.trackers import Tracker
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
 Images = Any  # a reference to a DataSet
 
 
 def train_victims(
-    wanted: Sequence[VictimRun], store: VictimRuns, images: Callable[[VictimRun], tuple[Images, Images]], cpus: int
+    wanted: Sequence[VictimRun],
+    store: VictimRuns,
+    images: Callable[[VictimRun], tuple[Images, Images]],
+    cpus: int,
+    trackers: Sequence[Tracker] = (),
 ) -> dict[VictimRun, dict[str, Any]]:
-    """What came of each of ``wanted``; trained are those that ``store`` does not have.
+    """What came of each of ``wanted``; trained, and shown to ``trackers``, are those that ``store`` does not have.
 
     ``images`` gives a run's training and test images. A victim takes ``cpus`` and, where there are GPUs, one of them, a
     quarter for small images.
@@ -51,6 +56,8 @@ def train_victims(
         for ref in ready:
             run = pending.pop(ref)
             results[run] = ray.get(ref)
+            for track in trackers:
+                track(run, results[run], store.uri)
             handled = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
             reached = f"{run.plan.model} on {run.train_set}{handled} {100 * results[run]['final_test_accuracy']:.1f} %"
             done = waiting - len(pending)
