@@ -37,9 +37,11 @@ def test_an_experiment_is_run_reported_and_not_run_twice(data, tmp_path, monkeyp
     assert list(results["runs"]) == ["clean", "one of two class-wise noises", "class-wise plus random"]
     assert [[run["seed"] for run in runs] for runs in results["runs"].values()] == [[0, 1]] * 3
     assert [sum(map(sum, run["confusion"])) for run in results["runs"]["clean"]] == [20, 20]
+    assert len(results["class_names"]) == 2
     assert "| clean |" in (folder / "report.md").read_text()
+    assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
+    assert "one of two class-wise noises" in (folder / "report.html").read_text()
     assert len(list((tmp_path / "out" / "victims" / "runs").iterdir())) == 6
-    capsys.readouterr()
     with pytest.raises(FaultsFound):
         reproduce(config)
     assert "victims: 0 trained (6 kept)" in capsys.readouterr().err
