@@ -2,8 +2,8 @@
 
 python pipelines/reproduce_paper.py --experiment noise-types --output DIR
 
-Writes DIR/EXPERIMENT/results.json and report.md. Exit status: 0 the paper's orderings show, 1 one of them does not, 2 a
-mistake in what was asked for.
+Writes DIR/EXPERIMENT/results.json, report.md and report.html. Exit status: 0 the paper's orderings show, 1 one of them
+does not, 2 a mistake in what was asked for.
 """
 
 from ue_ray.command import run

@@ -1,29 +1,14 @@
 """The report: sums by hand, a table to the letter, and a page that is whole, escaped and self-contained."""
 
-import re
-from base64 import b64decode
-from html.parser import HTMLParser
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from ue_ray.report import (
-    CROP,
-    Estimate,
-    GalleryItem,
-    console_table,
-    headline,
-    html_page,
-    mean_curve,
-    summarise,
-    write_html,
-)
-
-NASTY = '<script>alert("x")</script>'
+from tests.pages import NASTY, Page
+from ue_ray.measures import Estimate, mean_curve
+from ue_ray.report import CROP, GalleryItem, console_table, headline, html_page, summarise, write_html
 
 
 def run(train_set: str, final: float, peak: float, epoch: int, **changes: Any) -> dict[str, Any]:
@@ -82,37 +67,13 @@ def results(runs: list[dict[str, Any]] = RUNS, **protected: Any) -> dict[str, An
     }
 
 
+def verified(auc: float, group: str = NASTY) -> dict[str, Any]:
+    return {group: {"pairs": 2000, "auc": auc, "accuracy": 0.8, "spread": 0.02, "roc": [(0, 0), (0.5, auc), (1, 1)]}}
+
+
 def item(height: int = 4, width: int = 6, delta: int = 4) -> GalleryItem:
     clean = np.full((height, width, 3), 100, np.uint8)
     return GalleryItem(NASTY, NASTY, clean, clean + np.uint8(delta))
-
-
-class Page(HTMLParser):
-    """Reads a page, insisting that every element is closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words += data.replace("\u00a0", " ")
-
-    def images(self) -> list[np.ndarray]:
-        sources = [str(attributes["src"]) for tag, attributes in self.elements if tag == "img"]
-        return [np.asarray(Image.open(BytesIO(b64decode(source.split(",")[1])))) for source in sources]
 
 
 def test_summarise_by_hand() -> None:
@@ -226,16 +187,11 @@ def test_page_is_whole_and_holds_the_numbers(tmp_path: Path) -> None:
 
 
 def test_page_escapes_data_and_refers_to_nothing_outside() -> None:
-    text = html_page(results([*RUNS, run("clean", 0.9, 0.9, 1, victim=NASTY)]), [item()])
-    page = Page(text)
-    assert "script" not in {tag for tag, _ in page.elements}
+    confused = run("clean", 0.9, 0.9, 1, victim=NASTY, confusion=[[1]], verification=verified(0.9))
+    page = Page(html_page(results([*RUNS, confused]), [item()]))
     assert NASTY in page.words
-    assert not re.search(r"https?://|url\(|@import", text)
-    references = [
-        value for _, attributes in page.elements for name, value in attributes.items() if name in ("src", "href")
-    ]
-    assert len(references) == 3
-    assert all(str(reference).startswith("data:image/png;base64,") for reference in references)
+    page.check_self_contained()
+    assert len(page.images()) == 3
 
 
 def test_gallery_magnifies_delta_to_the_full_range() -> None:
@@ -269,7 +225,45 @@ def test_page_of_little(runs: list[dict[str, Any]]) -> None:
 def test_one_chart_per_victim_with_a_line_per_set_and_seed() -> None:
     runs = [*RUNS, run("protected", 0.11, 0.4, 1, seed=1), run("clean", 0.9, 0.9, 1, victim="resnet18")]
     page = Page(html_page(results(runs), []))
-    classes = [attributes.get("class") for tag, attributes in page.elements if tag == "polyline"]
-    assert classes == ["clean", "control", "protected", "protected seed", "protected seed", "clean"]
+    assert page.all("polyline", "class") == [
+        "clean",
+        "control",
+        "protected",
+        "protected seed",
+        "protected seed",
+        "clean",
+    ]
     assert sum(tag == "svg" for tag, _ in page.elements) == 2
     assert sum(tag == "circle" for tag, _ in page.elements) == 2
+
+
+def test_confusion_of_clean_and_protected_is_summed_over_seeds_and_folded_away() -> None:
+    runs = [
+        run("clean", 0.9, 0.9, 1, confusion=[[9, 1], [2, 8]]),
+        run("protected", 0.5, 0.5, 1, confusion=[[5, 5], [4, 6]]),
+        run("protected", 0.5, 0.5, 1, seed=1, confusion=[[15, 5], [6, 4]]),
+        run("control", 0.9, 0.9, 1, confusion=[[777, 0], [0, 777]]),
+    ]
+    page = Page(html_page(results(runs), []))
+    shares = [f"--share: {share}%" for share in (90, 10, 20, 80, 67, 33, 50, 50)]  # 20 and 10 of 30; 10 and 10 of 20
+    assert [style for style in page.all("td", "style") if style] == shares
+    assert sum(tag == "details" for tag, _ in page.elements) == 1
+    assert "777" not in page.words
+    assert "Confusion" not in Page(html_page(results(RUNS), [])).words
+
+
+def test_verification_has_a_chart_for_each_group_of_people() -> None:
+    both = [
+        run(name, 0.9, 0.9, 1, verification=verified(auc, "everybody"))
+        for name, auc in (("clean", 0.95), ("protected", 0.6))
+    ]
+    page = Page(html_page(results(both), []))
+    for words in ("resnet9, everybody", "true positive rate, %", "0.950", "0.600", "80.0 ± 2.0", "2,000"):
+        assert words in page.words
+    assert sum(tag == "svg" for tag, _ in page.elements) == 2
+    assert "Verification" not in Page(html_page(results(RUNS), [])).words
+
+
+def test_gallery_gives_ssim_of_what_is_large_enough() -> None:
+    assert "SSIM 1.000 ·" in Page(html_page(results(), [item(11, 11, delta=0)])).words
+    assert "SSIM 0" not in Page(html_page(results(), [item(11, 10)])).words

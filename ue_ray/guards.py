@@ -5,7 +5,8 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from ue_ray.report import Estimate, SummaryRow, levels, mean_curve, percent, summarise
+from ue_ray.measures import Estimate, levels, mean_curve, percent
+from ue_ray.report import SummaryRow, summarise
 
 Guard = dict[str, str]
 

@@ -40,9 +40,11 @@ def test_an_experiment_is_run_reported_and_not_run_twice(data, tmp_path, monkeyp
     assert list(results["runs"]) == ["clean", *labels, *(f"{label}, fast-autoaugment" for label in labels)]
     assert [[run["seed"] for run in runs] for runs in results["runs"].values()] == [[0, 1]] * 5
     assert [sum(map(sum, run["confusion"])) for run in results["runs"]["clean"]] == [20, 20]
+    assert len(results["class_names"]) == 2
     assert "| clean |" in (folder / "report.md").read_text()
     assert len(list((tmp_path / "out" / "victims" / "runs").iterdir())) == 10
-    capsys.readouterr()
+    assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
+    assert "one of two class-wise noises" in (folder / "report.html").read_text()
     with pytest.raises(FaultsFound):
         reproduce(config)
     assert "victims: 0 trained (10 kept)" in capsys.readouterr().err

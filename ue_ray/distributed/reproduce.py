@@ -21,6 +21,7 @@ from ue_ray.errors import FaultsFound, UserError
 from ue_ray.evaluation import DataSet, check_same_classes
 from ue_ray.experiments import SCALES, Arm, Mix, Recipe, Scale, experiment
 from ue_ray.experiments.mix import compose
+from ue_ray.experiments.page import experiment_page
 from ue_ray.experiments.report import markdown, summarised
 from ue_ray.experiments.trigger import triggered
 from ue_ray.machine import machine, versions
@@ -41,7 +42,7 @@ class ReproduceConfig:
     faces, backdoor or early-stopping."""
     output: str
     """Noises and trained victims are kept here, for all experiments on the same data: the same command again makes only
-    what is missing. Each experiment's results.json and report.md are in a folder of its name."""
+    what is missing. Each experiment's results.json, report.md and report.html are in a folder of its name."""
     scale: Literal["small", "paper"] = "small"
     """small: ResNet-9 and 10 epochs, for a CPU and some thousand images. paper: its networks, epochs and batches."""
     data: str = "mnist5k"
@@ -97,6 +98,8 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
         "format_version": 1,
         "experiment": config.experiment,
         "figure": chosen.figure,
+        "accuracies": chosen.accuracies,
+        "class_names": list(found["test"].summary.class_names),
         "command": shlex.join(["python", *sys.argv]),
         "seconds": round(time.monotonic() - started, 1),
         "machine": machine(),
@@ -107,10 +110,13 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
         "runs": runs,
         "claims": [asdict(claim) for claim in claims],
     }
-    page = markdown(config.experiment, chosen, runs, claims, _how(results, scale))
-    write_bytes(join(output, config.experiment, "results.json"), json.dumps(results, indent=1).encode())
-    write_bytes(join(output, config.experiment, "report.md"), page.encode())
-    print(page)
+    text = markdown(config.experiment, chosen, runs, claims, _how(results, scale))
+    folder = join(output, config.experiment)
+    write_bytes(join(folder, "results.json"), json.dumps(results, indent=1).encode())
+    write_bytes(join(folder, "report.md"), text.encode())
+    write_bytes(join(folder, "report.html"), experiment_page(results).encode())
+    print(text)
+    print(f"report: {join(folder, 'report.html')}")
     missed = sum(not claim.holds for claim in claims)
     if missed:
         raise FaultsFound(f"{missed} of {len(claims)} orderings do not show")

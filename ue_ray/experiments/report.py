@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ue_ray.experiments.base import Claim, Experiment, Result
-from ue_ray.report import Estimate
+from ue_ray.measures import VERIFICATION_HEADING, Estimate, Runs, span, verification_rows
+
+HEADING = ("trained on", "final", "peak", "at epoch", "the paper")
 
 
 def markdown(
     name: str,
     experiment: Experiment,
-    runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    runs: Runs,
     claims: Sequence[Claim],
     how: str,
 ) -> str:
@@ -22,18 +24,28 @@ def markdown(
         "",
         f"{experiment.accuracies} in per cent, after the last epoch and at the best one.",
         "",
-        "| trained on | final | peak | at epoch | the paper |",
-        "|---|---|---|---|---|",
+        *_table(HEADING, outcome(runs, experiment.paper)),
     ]
-    for label, entries in runs.items():
-        final, peak = (str(Estimate.of([run[f"{key}_test_accuracy"] for run in entries])) for key in ("final", "peak"))
-        epochs = sorted({run["peak_epoch"] for run in entries})
-        when = f"{epochs[0]}" if len(epochs) == 1 else f"{epochs[0]}-{epochs[-1]}"
-        paper = f"{experiment.paper[label]:.2f}" if label in experiment.paper else ""
-        lines.append(f"| {label} | {final} | {peak} | {when} | {paper} |")
+    if rows := verification_rows(runs):
+        lines += ["", "Verification of pairs of test images (± of the accuracy: over ten folds):", ""]
+        lines += _table(VERIFICATION_HEADING, rows)
     lines += ["", "What must show:", ""]
     lines += [f"- {'yes' if claim.holds else '**no**'}: {claim.text}" for claim in claims]
     return "\n".join([*lines, "", how, ""])
+
+
+def outcome(runs: Runs, paper: Mapping[str, float]) -> list[tuple[str, str, str, str, str]]:
+    """Of each arm as under ``HEADING``, in per cent; empty where the paper has no figure."""
+    rows = []
+    for label, entries in runs.items():
+        final, peak = (str(Estimate.of([run[f"{key}_test_accuracy"] for run in entries])) for key in ("final", "peak"))
+        epochs = span(run["peak_epoch"] for run in entries)
+        rows.append((label, final, peak, epochs, f"{paper[label]:.2f}" if label in paper else ""))
+    return rows
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(line)} |" for line in (heading, ["---"] * len(heading), *rows)]
 
 
 def summarised(entries: Sequence[Mapping[str, Any]]) -> Result:

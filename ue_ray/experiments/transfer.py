@@ -38,10 +38,10 @@ class Transfer(Experiment):
 
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:
         victims = [label.removeprefix(f"{CLEAN}, ") for label in results if label.startswith(CLEAN)]
-        guests = [GUEST.format(name) for name in ("sample-wise protected", CLEAN)]
-        last = len(results[guests[0]].recall) - 1  # the class that was added
+        protected, clean = (GUEST.format(name) for name in ("sample-wise protected", CLEAN))
+        last = len(results[protected].recall) - 1  # the class that was added
         return [
             *(lower(results, f"{WHOLE}, {victim}", f"{CLEAN}, {victim}", by=0.2) for victim in victims),
             unlearnt(results, PART, f"{CLEAN}, {victims[0]}", FOUR),
-            unlearnt(results, *guests, (last,)),
+            unlearnt(results, protected, clean, (last,)),
         ]

@@ -1,0 +1,93 @@
+"""What victims reached, in numbers: means over seeds, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+Run = Mapping[str, Any]  # what came of one victim: an entry of results.json
+Runs = Mapping[str, Sequence[Run]]  # by what the victims were trained on, one a seed
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The mean over seeds and the sample standard deviation, None for one seed."""
+
+    mean: float
+    std: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Estimate:
+        return cls(fmean(values), stdev(values) if len(values) > 1 else None)
+
+    def __str__(self) -> str:
+        """In per cent: ``10.4`` or ``10.4 ± 0.6``."""
+        return percent(self.mean) + (f" ± {percent(self.std)}" if self.std is not None else "")
+
+    @property
+    def unscaled(self) -> str:
+        """As it is: ``0.104`` or ``0.104 ± 0.006``."""
+        return f"{self.mean:.3f}" + (f" ± {self.std:.3f}" if self.std is not None else "")
+
+
+def percent(fraction: float) -> str:
+    """``0.1038`` -> ``10.4``."""
+    return f"{100 * fraction:.1f}"
+
+
+def levels(value: float) -> str:
+    """A change in [0, 1] units in 8-bit levels: ``8/255``."""
+    return f"{255 * value:.3g}/255"
+
+
+def span(numbers: Iterable[int]) -> str:
+    """``3``, or ``2-5`` where they differ."""
+    several = sorted(set(numbers))
+    return "-".join(map(str, dict.fromkeys((several[0], several[-1]))))
+
+
+def mean_curve(runs: Iterable[Run], measure: str) -> Points:
+    """``(epoch, mean over seeds)`` of a measure of the learning curves, by epoch."""
+    points = sorted((point["epoch"], point[measure]) for run in runs for point in run["curve"])
+    return [(epoch, fmean(value for _, value in of)) for epoch, of in groupby(points, key=lambda point: point[0])]
+
+
+def mean_roc(curves: Sequence[Points]) -> Points:
+    """The mean true positive rate at each false positive rate of any of ``curves``, all from (0, 0) to (1, 1)."""
+    if len(curves) == 1:
+        return [(false, true) for false, true in curves[0]]
+    rates = sorted({false for curve in curves for false, _ in curve})
+    means = np.mean([np.interp(rates, *np.array(curve).T) for curve in curves], axis=0)
+    return [(0.0, 0.0), *zip(rates, means.tolist(), strict=True)]
+
+
+def summed_confusion(runs: Iterable[Run]) -> list[list[int]]:
+    """Over seeds: rows are the true classes, columns what their images were taken for. Empty where none was kept."""
+    kept = [run["confusion"] for run in runs if run.get("confusion")]
+    return [[sum(counts) for counts in zip(*rows, strict=True)] for rows in zip(*kept, strict=True)]
+
+
+def verified_groups(runs: Runs) -> list[str]:
+    """The groups of people whose pairs were verified."""
+    return list(dict.fromkeys(group for of in runs.values() for run in of for group in run.get("verification", {})))
+
+
+VERIFICATION_HEADING = ("trained on", "people", "pairs", "AUC", "accuracy, %")
+
+
+def verification_rows(runs: Runs) -> list[tuple[str, str, str, str, str]]:
+    """As under ``VERIFICATION_HEADING``: AUC over seeds; accuracy over ten folds, of several seeds the mean."""
+    rows = []
+    for name, of in runs.items():
+        for group in verified_groups({name: of}):
+            found = [run["verification"][group] for run in of if group in run.get("verification", {})]
+            accuracy = Estimate(*(fmean(one[key] for one in found) for key in ("accuracy", "spread")))
+            area = Estimate.of([one["auc"] for one in found])
+            rows.append((name, group, f"{found[0]['pairs']:,}", area.unscaled, str(accuracy)))
+    return rows
