@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -12,6 +13,7 @@ from typing import Any
 import ray
 import ray.data
 from ray.exceptions import RayError, RayTaskError
+from ray.experimental.internal_kv import _internal_kv_get
 from ray.train import TrainingFailedError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -72,6 +74,23 @@ def _floor(cpus: float) -> float:
 def gpus() -> float:
     """GPUs of the cluster."""
     return float(ray.cluster_resources().get("GPU", 0))
+
+
+def room(cpus: float, gpus: float) -> int:
+    """How many workers of so many CPUs, at least one, and GPUs each the nodes could hold, were nothing else there."""
+    each = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(min(int(node.get(name, 0) // amount) for name, amount in each.items()) for node in nodes)
+
+
+def grows() -> bool:
+    """Whether nodes may be started for what does not fit. As `ray status` knows it: where nothing starts any, it gives
+    each node a type of its own. A joined cluster without that report has a newer autoscaler."""
+    status = _internal_kv_get("__autoscaling_status")
+    if status is None:
+        return "RAY_ADDRESS" in os.environ
+    kinds = set(json.loads(status).get("autoscaler_report", {}).get("active_nodes") or {})
+    return not kinds <= {f"node_{node['NodeID']}" for node in ray.nodes()}
 
 
 def beside_the_driver(actor: type, *arguments: Any) -> Any:
