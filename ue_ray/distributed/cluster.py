@@ -85,7 +85,7 @@ def room(cpus: float, gpus: float) -> int:
 
 def grows() -> bool:
     """Whether nodes may be started for what does not fit. As `ray status` knows it: where nothing starts any, it gives
-    each node a type of its own. A joined cluster without that report has a newer autoscaler."""
+    each node a type of its own. A joined cluster without that report (autoscaler v2) is taken to grow."""
     status = _internal_kv_get("__autoscaling_status")
     if status is None:
         return "RAY_ADDRESS" in os.environ

@@ -37,8 +37,12 @@ def check_room(workers: int, cpus: int) -> None:
 def train_together(run: VictimRun, images: tuple[Any, Any], store: VictimRuns, cpus: int) -> dict[str, Any]:
     """What came of ``run``, trained by ``run.workers``, each with ``cpus`` CPUs and, where there are GPUs, one of them.
 
-    ``images``: references to its training and test images, of which each worker holds all. The result is kept in
-    ``store``. Raises UserError for a mistake of the user's, TrainingFailedError after so many ATTEMPTS.
+    ``images``: references to its training and test images, of which each worker holds all. Batches and their order are
+    those of one worker, and so is batch normalisation: over the global batch, on GPUs by torch's SyncBatchNorm, on CPUs
+    by ours (``collectives.data_parallel``). Each worker draws its own chance. The result is kept in ``store``.
+
+    Raises UserError for a mistake of the user's, RunError where it was cut off, TrainingFailedError when ATTEMPTS of it
+    have failed.
     """
     board = cluster.beside_the_driver(Board)
     for attempt in range(ATTEMPTS):
