@@ -37,9 +37,10 @@ def check_room(workers: int, cpus: int) -> None:
 def train_together(run: VictimRun, images: tuple[Any, Any], store: VictimRuns, cpus: int) -> dict[str, Any]:
     """What came of ``run``, trained by ``run.workers``, each with ``cpus`` CPUs and, where there are GPUs, one of them.
 
-    ``images``: references to its training and test images, of which each worker holds all. Batches and their order are
-    those of one worker, and so is batch normalisation: over the global batch, on GPUs by torch's SyncBatchNorm, on CPUs
-    by ours (``collectives.data_parallel``). Each worker draws its own chance. The result is kept in ``store``.
+    ``images``: references to its training and test images, of which each worker holds all. A global batch has as
+    many rows as with one worker, and batch normalisation is over all of them: on GPUs by torch's SyncBatchNorm, on CPUs
+    by ours (``collectives.data_parallel``). Each worker draws its own chance (``train_classifier``).
+    The result is kept in ``store``.
 
     Raises UserError for a mistake of the user's, RunError where it was cut off, TrainingFailedError when ATTEMPTS of it
     have failed.
@@ -64,9 +65,8 @@ def train_together(run: VictimRun, images: tuple[Any, Any], store: VictimRuns, c
 
 def _fit(run: VictimRun, images: tuple[Any, Any], store: VictimRuns, cpus: int, board: Any) -> None:
     gpus = {"GPU": 1} if cluster.gpus() else {}
-    with tempfile.TemporaryDirectory(
-        prefix="ue-train-"
-    ) as marks:  # of Train's own, on this node: we keep no checkpoint
+    # Train insists on a place; it has no checkpoint to put there, so one on this node does.
+    with tempfile.TemporaryDirectory(prefix="ue-train-") as place:
         TorchTrainer(
             _train_on_worker,
             train_loop_config={"run": run, "images": images, "store": store, "cpus": cpus, "board": board},
@@ -74,7 +74,7 @@ def _fit(run: VictimRun, images: tuple[Any, Any], store: VictimRuns, cpus: int, 
             scaling_config=ray.train.ScalingConfig(
                 num_workers=run.workers, use_gpu=bool(gpus), resources_per_worker={"CPU": cpus} | gpus
             ),
-            run_config=ray.train.RunConfig(name="victim", storage_path=marks),
+            run_config=ray.train.RunConfig(name="victim", storage_path=place),
         ).fit()
 
 
