@@ -10,14 +10,19 @@ from ue_ray.training import LabelledImages, TrainingPlan, cosine_learning_rate, 
 CPU = Compute.detect("cpu")
 
 
-@pytest.fixture(scope="module")
-def two_digits():
+def pair_of_digits():
+    """Zeros and ones: 80 to train on, 40 to test on."""
     blocks = list(digit_blocks(per_class=60, side=16, classes=2)())
     images = torch.from_numpy(np.concatenate([block.images for block in blocks]))
     labels = torch.from_numpy(np.concatenate([block.labels for block in blocks]))
     order = torch.randperm(120, generator=torch.Generator().manual_seed(0))
     rows, held_out = order[:80], order[80:]
     return LabelledImages(images[rows], labels[rows]), LabelledImages(images[held_out], labels[held_out])
+
+
+@pytest.fixture(scope="module")
+def two_digits():
+    return pair_of_digits()
 
 
 def test_a_victim_learns_zeros_from_ones_the_same_way_twice(two_digits):

@@ -31,6 +31,11 @@ def sum_over_workers(values: Tensor) -> Tensor:
     return values
 
 
+def own_part(rows: Tensor) -> Tensor:
+    """Of a global batch's ``rows`` [N, ...], those of this worker: the workers' parts are all of them, each once."""
+    return rows[rank() :: world_size()]
+
+
 def gather_objects(value: Any) -> list[Any]:
     """Every worker's (small, picklable) ``value``, in rank order, on each of them."""
     if world_size() == 1:

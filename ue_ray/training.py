@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ue_ray.collectives import data_parallel, world_size
+from ue_ray.collectives import data_parallel, own_part, rank, sum_over_workers, world_size
 from ue_ray.compute import Compute
 from ue_ray.countermeasures import Countermeasure
 from ue_ray.countermeasures.none import Nothing
@@ -176,6 +176,11 @@ def train_classifier(
     """Train a network from scratch on ``train`` and measure it on ``test`` after each epoch.
 
     ``train`` is purified already; what else ``countermeasure`` does is done here.
+
+    Several workers call it together, each with all of ``train`` and ``test``, and get the same back but the seconds.
+    Each takes its part of every global batch of ``plan.batch_size`` rows; batch normalisation is over all parts
+    (``data_parallel``), an adversary or a mixture sees its own. The seed gives them one order of the rows, and each its
+    own chance for augmentations, countermeasures and dropout: seed and number of workers decide what comes of it.
     """
     check_augmentation(plan.augmentation)
     measure = countermeasure or Nothing("")
@@ -185,7 +190,11 @@ def train_classifier(
     torch.manual_seed(plan.seed)
     network = compute.place(build(plan.model, num_classes, train.images.shape[-1]))
     steps = WeightSteps(network, compute, plan.learning_rate)
-    generator = torch.Generator().manual_seed(plan.seed)
+    generator = chance = torch.Generator().manual_seed(plan.seed)
+    if world_size() > 1:
+        seeds = torch.randint(1 << 62, (world_size(),), generator=torch.Generator().manual_seed(plan.seed))
+        chance = torch.Generator().manual_seed(int(seeds[rank()]))
+        torch.manual_seed(int(seeds[rank()]))  # dropout draws from the global generator
     augment = AUGMENTATIONS[plan.augmentation]
     batches = max(1, len(train) // plan.batch_size)  # the last, smaller batch is spread over the others by reshuffling
     curve: list[Epoch] = []
@@ -200,15 +209,17 @@ def train_classifier(
             rows = order[batch * plan.batch_size : (batch + 1) * plan.batch_size]
             rate = cosine_learning_rate(plan.learning_rate, epoch + batch / batches, plan.epochs)
             steps.optimizer.param_groups[0]["lr"] = rate
-            images = compute.images(augment(train.images[rows], generator))
-            targets = train.labels[rows].to(compute.device)
+            own = own_part(rows)
+            images = compute.images(augment(train.images[own], chance))
+            targets = train.labels[own].to(compute.device)
             if measure.augments:
                 targets = functional.one_hot(targets, num_classes).to(torch.float32)
-                images, targets = measure.augment(images, targets, network, generator)
+                images, targets = measure.augment(images, targets, network, chance)
             batch_loss, batch_wrong = steps.step(images, targets, len(rows))
             loss += batch_loss
             wrong += batch_wrong
             seen += len(rows)
+        loss, wrong = sum_over_workers(loss), sum_over_workers(wrong)
         found = confusion_on(network, test, num_classes, compute)
         known = accuracy(confusion_on(network, held_out, num_classes, compute)) if held_out is not None else None
         seconds = time.perf_counter() - started
@@ -223,15 +234,18 @@ def train_classifier(
 def confusion_on(
     network: nn.Module, images: LabelledImages, num_classes: int, compute: Compute, batch_size: int = 500
 ) -> Tensor:
-    """How often each class is taken for each, int64 [K,K] on the CPU: rows are the true classes."""
+    """How often each class is taken for each, int64 [K,K] on the CPU: rows are the true classes.
+
+    Several workers call it together, share the images out and each get the whole.
+    """
     network.eval()
     counts = torch.zeros(num_classes**2, dtype=torch.int64, device=compute.device)
-    for start in range(0, len(images), batch_size):
+    for start in range(rank() * batch_size, len(images), world_size() * batch_size):
         with compute.autocast():
             logits = network(compute.images(images.images[start : start + batch_size]))
         labels = images.labels[start : start + batch_size].to(compute.device)
         counts += torch.bincount(labels * num_classes + logits.argmax(1), minlength=num_classes**2)
-    return counts.view(num_classes, num_classes).cpu()
+    return sum_over_workers(counts).view(num_classes, num_classes).cpu()
 
 
 def accuracy(confusion: Tensor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from hashlib import sha256
 from typing import Any
 
@@ -21,7 +21,7 @@ class VictimRun:
 
     ``train`` and ``test`` identify the images (``Summary.fingerprint`` and, for an output, its manifest's digest;
     for the control also its budget). ``verified``: the people within which, and without which, pairs of test images are
-    verified; empty: none are.
+    verified; empty: none are. ``workers``: how many train it together, each of which draws its own chance.
     """
 
     plan: TrainingPlan
@@ -31,11 +31,13 @@ class VictimRun:
     test: str
     side: int
     verified: tuple[int, ...] = ()
+    workers: int = 1
 
     @property
     def file_name(self) -> str:
         """Readable, and another for whatever differs. What is not asked for is not named: older runs are found."""
-        decided = {name: value for name, value in asdict(self).items() if value != ()}
+        defaults = {field.name: field.default for field in fields(self)}
+        decided = {name: value for name, value in asdict(self).items() if value != defaults[name]}
         digest = sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.plan.model}-{self.train_set}-{self.countermeasure}-seed{self.plan.seed}-{digest}.json"
 

@@ -112,6 +112,21 @@ def test_started_again_it_trains_only_what_is_missing(tinted, tmp_path, capsys):
         evaluated(*places, epochs=1)
 
 
+def test_workers_train_a_victim_together(tinted, tmp_path, capsys):
+    places = (tinted / "train", tinted / "train", tinted / "test", tmp_path / "report")
+    first = evaluated(*places, epochs=5, controls="", workers_per_victim=2)
+    for run in first["runs"]:
+        assert len(run["curve"]) == run["epochs"] == 5
+        assert run["workers"] == 2
+        assert sum(map(sum, run["confusion"])) == 20  # all test images, each once
+        assert run["peak_test_accuracy"] >= 0.8
+    assert len(list((tmp_path / "report" / "runs").iterdir())) == 2
+    capsys.readouterr()
+    second = evaluated(*places, epochs=5, controls="", workers_per_victim=2)
+    assert "victims: 0 trained (2 kept)" in capsys.readouterr().err
+    assert second["runs"] == first["runs"]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -119,6 +134,10 @@ def test_started_again_it_trains_only_what_is_missing(tinted, tmp_path, capsys):
         ({"seeds": "one"}, "whole numbers"),
         ({"controls": "gauss"}, "unknown control 'gauss': choose among random"),
         ({"epochs": 0}, "--epochs is 0"),
+        ({"workers_per_victim": 0}, "--workers-per-victim is 0: it must be at least 1"),
+        ({"workers_per_victim": 3}, "--workers-per-victim is 3, each with --cpus-per-victim 1: the cluster holds 2"),
+        ({"workers_per_victim": 2, "cpus_per_victim": 2}, "each with --cpus-per-victim 2: the cluster holds 1"),
+        ({"workers_per_victim": 8, "batch_size": 4}, "--batch-size is 4: too few for --workers-per-victim 8"),
         (
             {"countermeasures": "jpg"},
             "unknown countermeasure 'jpg': choose among none, cutout, mixup, cutmix",

@@ -24,7 +24,7 @@ def connect() -> None:
     A bare ``ray.init()`` would join whatever cluster happens to run on this machine. Does nothing where the caller has
     already called ``ray.init``.
     """
-    if "RAY_ADDRESS" not in os.environ:  # each actor pool would print a C++ remark about restarts on our console
+    if not joined():  # each actor pool would print a C++ remark about restarts on our console
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     # Of a task that fails, one result is fetched and raised; for each other Ray would print the traceback too.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
@@ -32,7 +32,7 @@ def connect() -> None:
         try:
             ray.init(
                 address=os.environ.get("RAY_ADDRESS", "local"),
-                include_dashboard=False if "RAY_ADDRESS" not in os.environ else None,
+                include_dashboard=False if not joined() else None,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
@@ -72,6 +72,18 @@ def _floor(cpus: float) -> float:
 def gpus() -> float:
     """GPUs of the cluster."""
     return float(ray.cluster_resources().get("GPU", 0))
+
+
+def room(cpus: float, gpus: float) -> int:
+    """How many workers of so many CPUs, at least one, and GPUs each the nodes could hold, were nothing else there."""
+    each = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return sum(min(int(node.get(name, 0) // amount) for name, amount in each.items()) for node in nodes)
+
+
+def joined() -> bool:
+    """Whether this is someone's cluster, which may grow, and not a local Ray of this process's own."""
+    return "RAY_ADDRESS" in os.environ
 
 
 def beside_the_driver(actor: type, *arguments: Any) -> Any:

@@ -17,6 +17,7 @@ import ray
 from ue_ray.budget import Budget, parse_epsilon
 from ue_ray.countermeasures import Countermeasure, parse
 from ue_ray.distributed import cluster
+from ue_ray.distributed.spanning_victim import check_room
 from ue_ray.distributed.survey import survey
 from ue_ray.distributed.victims import handled, identified, load, train_victims
 from ue_ray.errors import UserError
@@ -79,6 +80,9 @@ class EvaluateConfig:
     image_size: int | None = None
     """The side at which victims see images. Default: their own, at most 224."""
     cpus_per_victim: int = 1
+    workers_per_victim: int = 1
+    """Above 1, each victim is trained by so many Train workers together, one victim after the other. Each worker has
+    --cpus-per-victim CPUs, a GPU where there are any, and its part of every batch."""
     track: str = ""
     """Show each victim's learning curve there too, by commas: tensorboard (event files under --output), mlflow, wandb
     (set up by their own environment variables)."""
@@ -94,6 +98,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     sources = _sources(config)
     budget, protection = _protection(config)
     cluster.connect()
+    check_room(config.workers_per_victim, config.cpus_per_victim)
     surveys = {role: survey(source) for role, source in sources.items()}
     check_same_classes({role: found.summary.class_names for role, found in surveys.items()})
     store = VictimRuns(absolute(config.output))
@@ -112,7 +117,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             sets["control"] = _control.remote(data["clean"], budget)
             identity["control"] = f"{identity['clean']} {budget}"
         wanted = [
-            VictimRun(plan, train_set, name, identity[train_set], identity["test"], side)
+            VictimRun(
+                plan, train_set, name, identity[train_set], identity["test"], side, workers=config.workers_per_victim
+            )
             for model in dict.fromkeys(plan.model for plan in plans)
             for name in countermeasures
             for train_set in ("clean", "control", "protected")
@@ -192,11 +199,15 @@ def _plans(config: EvaluateConfig) -> list[TrainingPlan]:
     for name in victims:
         check_model(name)
     check_augmentation(config.augmentation)
-    least = {"epochs": 1, "batch_size": 2, "cpus_per_victim": 1, "image_size": SMALLEST_IMAGE}
+    least = {"epochs": 1, "batch_size": 2, "cpus_per_victim": 1, "workers_per_victim": 1, "image_size": SMALLEST_IMAGE}
     for option, bound in least.items():
         value = getattr(config, option)
         if value is not None and value < bound:
             raise UserError(f"--{option.replace('_', '-')} is {value}: it must be at least {bound}")
+    if config.batch_size < config.workers_per_victim:
+        raise UserError(
+            f"--batch-size is {config.batch_size}: too few for --workers-per-victim {config.workers_per_victim}"
+        )
     if not 0 < config.learning_rate < math.inf:
         raise UserError(f"--learning-rate is {config.learning_rate:g}: it must be above 0")
     seeds = parse_seeds(config.seeds)

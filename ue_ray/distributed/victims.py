@@ -1,10 +1,12 @@
-"""Victims as concurrent Ray tasks; each result is kept from the moment it is there, and not made twice."""
+"""Victims as concurrent Ray tasks, or each over several workers; a result is kept from the moment it is there, and not
+made twice."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +16,7 @@ import torch
 from ue_ray.compute import Compute
 from ue_ray.countermeasures import Countermeasure
 from ue_ray.distributed import cluster
+from ue_ray.distributed.spanning_victim import train_together
 from ue_ray.distributed.survey import Survey
 from ue_ray.evaluation import DataSet, load_data_set, purified, run_victim
 from ue_ray.machine import machine, versions
@@ -27,43 +30,47 @@ from ue_ray.trackers import Tracker
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
 Images = Any  # a reference to a DataSet
+ImagesOf = Callable[[VictimRun], tuple[Images, Images]]  # its training and test images
 
 
 def train_victims(
-    wanted: Sequence[VictimRun],
-    store: VictimRuns,
-    images: Callable[[VictimRun], tuple[Images, Images]],
-    cpus: int,
-    trackers: Sequence[Tracker] = (),
+    wanted: Sequence[VictimRun], store: VictimRuns, images: ImagesOf, cpus: int, trackers: Sequence[Tracker] = ()
 ) -> dict[VictimRun, dict[str, Any]]:
     """What came of each of ``wanted``; trained, and shown to ``trackers``, are those that ``store`` does not have.
 
-    ``images`` gives a run's training and test images. A victim takes ``cpus`` and, where there are GPUs, one of them, a
-    quarter for small images.
+    Those of one worker are trained side by side: each takes ``cpus`` CPUs and, where there are GPUs, one of them, a
+    quarter for small images. Those of several workers follow one after the other (``train_together``).
     """
     results = {run: found for run in wanted if (found := store.finished(run)) is not None}
-    kept, pending = len(results), dict[Any, VictimRun]()
-    cpus_each, gpus = min(cpus, cluster.cpus()), cluster.gpus()
-    for run in wanted:
-        if run not in results:
-            gpu = (0.25 if run.side <= SMALL_IMAGE else 1.0) if gpus else 0
-            task = _victim.options(num_cpus=cpus_each, num_gpus=gpu)
-            pending[task.remote(*images(run), run, store)] = run
+    kept, missing = len(results), [run for run in wanted if run not in results]
     progress = Progress("victims")
-    waiting = len(pending)
+    alone = _side_by_side([run for run in missing if run.workers == 1], store, images, cpus)
+    spanning = ((run, train_together(run, images(run), store, cpus)) for run in missing if run.workers > 1)
+    for done, (run, result) in enumerate(chain(alone, spanning), 1):
+        results[run] = result
+        for track in trackers:
+            track(run, result, store.uri)
+        handled = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
+        reached = f"{run.plan.model} on {run.train_set}{handled} {100 * result['final_test_accuracy']:.1f} %"
+        progress.show(f"{done} of {len(missing)} trained, last {reached}", done / len(missing))
+    progress.done(f"{len(missing)} trained" + (f" ({kept} kept)" if kept else ""))
+    return results
+
+
+def _side_by_side(
+    runs: Sequence[VictimRun], store: VictimRuns, images: ImagesOf, cpus: int
+) -> Iterator[tuple[VictimRun, dict[str, Any]]]:
+    """What came of each, in the order in which they end."""
+    cpus_each, gpus = min(cpus, cluster.cpus()), cluster.gpus()
+    pending = dict[Any, VictimRun]()
+    for run in runs:
+        gpu = (0.25 if run.side <= SMALL_IMAGE else 1.0) if gpus else 0
+        task = _victim.options(num_cpus=cpus_each, num_gpus=gpu)
+        pending[task.remote(*images(run), run, store)] = run
     while pending:
         ready, _ = ray.wait(list(pending), timeout=1.0)
         for ref in ready:
-            run = pending.pop(ref)
-            results[run] = ray.get(ref)
-            for track in trackers:
-                track(run, results[run], store.uri)
-            handled = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
-            reached = f"{run.plan.model} on {run.train_set}{handled} {100 * results[run]['final_test_accuracy']:.1f} %"
-            done = waiting - len(pending)
-            progress.show(f"{done} of {waiting} trained, last {reached}", done / waiting)
-    progress.done(f"{waiting} trained" + (f" ({kept} kept)" if kept else ""))
-    return results
+            yield pending.pop(ref), ray.get(ref)
 
 
 def identified(found: Survey) -> str:
