@@ -96,7 +96,7 @@ class Scale:
 
 PAPER_VICTIMS = ("vgg11", "resnet18", "resnet50", "densenet121")
 SCALES = {
-    "small": Scale("resnet9", "resnet9", ("resnet9", "vgg11"), "inception-resnet-small", 10, 64, 0.05),
+    "small": Scale("resnet9", "resnet9", ("resnet9", "inception-resnet-small"), "inception-resnet-small", 10, 64, 0.05),
     "paper": Scale("resnet18", "resnet18", PAPER_VICTIMS, "inception-resnet", 60, 128, 0.025),
 }
 
