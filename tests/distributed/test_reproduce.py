@@ -81,15 +81,18 @@ def test_a_noise_of_other_images_and_a_class_that_is_added_to_them(data, tmp_pat
     assert laid.list().class_names == ["0", "1"]
 
 
-def test_faces_are_verified_in_pairs(data, tmp_path, monkeypatch):
+def test_people_are_verified_in_pairs_and_divided_where_no_one_has(tinted, tmp_path, monkeypatch):  # noqa: F811
     monkeypatch.setitem(SCALES, "small", replace(SCALES["small"], batch_size=16))
     monkeypatch.setattr(faces, "PEOPLE", (0,))
     with pytest.raises(FaultsFound, match="orderings do not show"):
-        reproduce(ReproduceConfig("faces", str(tmp_path / "out"), data=str(data), epochs=1))
+        reproduce(ReproduceConfig("faces", str(tmp_path / "out"), data=str(tinted / "train"), epochs=1))
     results = json.loads((tmp_path / "out" / "faces" / "results.json").read_text())
+    assert results["images"] == {"train": 64, "test": 16}, "a fifth of each person's 40"
+    keys = {part: pq.read_table(tmp_path / "out" / "parts" / f"{part}.parquet")["key"] for part in ("train", "test")}
+    assert not set(keys["train"].to_pylist()) & set(keys["test"].to_pylist())
     for (run,) in results["runs"].values():
         found = run["verification"]["everybody"]
-        assert found["pairs"] == 2 * 2 * 45, "of two people with ten photos each"
+        assert found["pairs"] == 2 * 2 * 28, "of two people with eight photos each"
         assert 0 <= found["auc"] <= 1
         assert run["epochs"] == len(run["curve"]) == 1
 
@@ -101,6 +104,7 @@ def test_faces_are_verified_in_pairs(data, tmp_path, monkeypatch):
         ({"seeds": "one"}, "whole numbers"),
         ({"augmentation": "cutout"}, "crop-flip, crop, none"),
         ({"data": "nowhere"}, "nowhere"),
+        ({"data": "photos.parquet"}, "photos.parquet: is a file; expected a folder"),
         ({"epochs": 0}, "--epochs is 0"),
         ({"track": "excel"}, "unknown tracker 'excel'"),
         ({"other": "mnist5k"}, "--other is for transfer: mixtures has no use for it"),

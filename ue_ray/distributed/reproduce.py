@@ -14,6 +14,7 @@ import ray
 
 from ue_ray.countermeasures import parse
 from ue_ray.distributed import cluster
+from ue_ray.distributed.data_parts import TEST, TRAIN, Part, parts
 from ue_ray.distributed.protect import ProtectConfig, protect, say
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims import handled, identified, load, train_victims
@@ -27,7 +28,7 @@ from ue_ray.experiments.trigger import triggered
 from ue_ray.machine import machine, versions
 from ue_ray.noise import NoiseArtifact
 from ue_ray.storage.filesystem import absolute, join, write_bytes
-from ue_ray.storage.sources import BUILTINS, open_source
+from ue_ray.storage.sources import open_source
 from ue_ray.trackers import Tracker, parse_trackers
 from ue_ray.training import TrainingPlan, check_augmentation, parse_seeds
 from ue_ray.victim_runs import VictimRun, VictimRuns
@@ -46,7 +47,8 @@ class ReproduceConfig:
     scale: Literal["small", "paper"] = "small"
     """small: ResNet-9 and 10 epochs, for a CPU and some thousand images. paper: its networks, epochs and batches."""
     data: str = "mnist5k"
-    """A built-in data set (mnist5k, cifar10, cifar100), or a folder with train.parquet and test.parquet."""
+    """A built-in data set (mnist5k, cifar10, cifar100); a folder with train.parquet and test.parquet, or with folders
+    train and test; or a folder of class folders (people), of each of which a fifth is tested on."""
     other: str | None = None
     """transfer: the other data set, as --data."""
     class_map: str | None = None
@@ -85,12 +87,13 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
     store = VictimRuns(join(output, "victims"))
     store.check()
     cluster.connect()
-    found = _surveyed(config)
+    images = _parts(config, output)
+    found = _surveyed(images)
     _check_classes(config, arms, len(found["clean"].summary.class_names))
     for recipe in recipes:
         place = join(output, "noises", recipe.name)
         say(f"{config.experiment}: {recipe.name}")
-        _protect(config, scale, recipe, place)
+        _protect(config, scale, recipe, images, place)
         found[recipe.name] = survey(open_source(place))
     runs = _trained(config, scale, arms, seeds, found, store, trackers)
     claims = chosen.claims({label: summarised(entries) for label, entries in runs.items()})
@@ -105,7 +108,7 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
         "machine": machine(),
         "versions": versions(),
         "config": asdict(config),
-        "images": {"train": found["clean"].summary.count, "test": found["test"].summary.count},
+        "images": {"train": found["clean"].summary.labelled, "test": found["test"].summary.labelled},
         "paper": dict(chosen.paper),
         "runs": runs,
         "claims": [asdict(claim) for claim in claims],
@@ -123,25 +126,22 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
     return results
 
 
-def _surveyed(config: ReproduceConfig) -> dict[str, Survey]:
+def _parts(config: ReproduceConfig, output: str) -> dict[str, Part]:
     """The images to train and test on, ``clean`` and ``test``, and those of the other data set, where there is one."""
-    names = {"clean": config.data, "test": config.data, "other": config.other, "other test": config.other}
-    opened = {
-        name: open_source(_part(data, "test" if name.endswith("test") else "train"))
-        for name, data in names.items()
-        if data is not None
-    }
-    found = {name: survey(source) for name, source in opened.items()}
+    own = parts(config.data, join(output, "parts"))
+    found = {"clean": own[TRAIN], "test": own[TEST]}
+    if config.other is not None:
+        other = parts(config.other, join(output, "other parts"))
+        found |= {"other": other[TRAIN], "other test": other[TEST]}
+    return found
+
+
+def _surveyed(images: dict[str, Part]) -> dict[str, Survey]:
+    found = {name: survey(part.source) for name, part in images.items()}
     for train, test in (("clean", "test"), ("other", "other test")):
         if train in found:
             check_same_classes({name: found[name].summary.class_names for name in (train, test)})
     return found
-
-
-def _part(data: str, part: str) -> str:
-    if data in BUILTINS:
-        return data if part == "train" else f"{data}-test"
-    return join(data, f"{part}.parquet")
 
 
 def _check_classes(config: ReproduceConfig, arms: list[Arm], count: int) -> None:
@@ -167,17 +167,15 @@ def _check_other(config: ReproduceConfig, needed: bool) -> None:
             raise UserError(f"--{name.replace('_', '-')} is for transfer: {config.experiment} has no use for it")
 
 
-def _protect(config: ReproduceConfig, scale: Scale, recipe: Recipe, place: str) -> None:
+def _protect(config: ReproduceConfig, scale: Scale, recipe: Recipe, images: dict[str, Part], place: str) -> None:
     """Craft the noise of ``recipe`` on the images, or on the other data set's, and lay it on the images."""
     common = {"epsilon": config.epsilon, "views": config.views, "surrogate": scale.surrogate}
-    options = {**common, "image_size": config.image_size, **recipe.options}
-    train = _part(config.data, "train")
-    if config.other is None or not recipe.other:
-        protect(ProtectConfig(train, place, mode="resume", **options))
-        return
-    protect(ProtectConfig(_part(config.other, "train"), f"{place}-crafted", mode="resume", **options))
-    noise = join(f"{place}-crafted", "noise")
-    protect(ProtectConfig(train, place, mode="resume", artifact=noise, class_map=config.class_map))
+    options: dict[str, Any] = {**common, "image_size": config.image_size, **recipe.options}
+    if recipe.other:
+        crafted_on, crafted = images["other"], f"{place}-crafted"
+        protect(ProtectConfig(crafted_on.uri, crafted, crafted_on.labels, mode="resume", **options))
+        options = {"artifact": join(crafted, "noise"), "class_map": config.class_map}
+    protect(ProtectConfig(images["clean"].uri, place, images["clean"].labels, mode="resume", **options))
 
 
 def _trained(

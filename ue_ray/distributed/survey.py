@@ -13,7 +13,7 @@ from ue_ray.distributed.cluster import causes
 from ue_ray.errors import UserError
 from ue_ray.samples import DEFAULT_HANDLING, Handling
 from ue_ray.sampling import block_plan, natural_side, probe_shapes, stratified_rows
-from ue_ray.storage.listing import Source
+from ue_ray.storage.listing import NO_LABEL, Source
 from ue_ray.storage.shards import plan_shards
 
 FINGERPRINT = b"fingerprint"  # of the whole listing, on its table
@@ -23,10 +23,12 @@ FINGERPRINT = b"fingerprint"  # of the whole listing, on its table
 class Summary:
     """What a driver knows of an input, whatever its size.
 
-    ``side``: at which surrogates and victims see its images; ``shards``: in how many it is cut.
+    ``labelled``: of the ``count`` entries, those that have a class; ``side``: at which surrogates and victims see its
+    images; ``shards``: in how many it is cut.
     """
 
     count: int
+    labelled: int
     class_names: list[str]
     fingerprint: str
     side: int
@@ -67,7 +69,8 @@ def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.n
     listing = source.list()
     plan = np.array(plan_shards(listing.nbytes()), np.int64)
     side = natural_side(list(probe_shapes(source, listing.table, handling)))
-    summary = Summary(len(listing), listing.class_names, listing.fingerprint(), side, len(plan))
+    labelled = int(np.count_nonzero(listing.table["label"].to_numpy() != NO_LABEL))
+    summary = Summary(len(listing), labelled, listing.class_names, listing.fingerprint(), side, len(plan))
     marked = listing.table.replace_schema_metadata({FINGERPRINT: summary.fingerprint})
     return summary, marked, plan
 
