@@ -105,6 +105,7 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
         "class_names": list(found["test"].summary.class_names),
         "command": shlex.join(["python", *sys.argv]),
         "seconds": round(time.monotonic() - started, 1),
+        "victim_seconds": round(sum(run["seconds"] for entries in runs.values() for run in entries), 1),
         "machine": machine(),
         "versions": versions(),
         "config": asdict(config),
@@ -255,6 +256,7 @@ def _how(results: dict[str, Any], scale: Scale) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     return (
         f"{images['train']:,} training and {images['test']:,} test images of {config['data']}; {scale.epochs} epochs "
-        f"of {scale.victim}, surrogate {scale.surrogate}; seeds {config['seeds']}; {results['seconds']:.0f} seconds on "
+        f"of {scale.victim}, surrogate {scale.surrogate}; seeds {config['seeds']}; {results['seconds']:.0f} seconds, what "
+        f"was kept from earlier apart; the victims trained for {results['victim_seconds']:.0f} in all; "
         f"{results['machine']['cores']} cores of {results['machine']['cpu']}; {versions}."
     )
