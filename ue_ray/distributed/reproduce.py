@@ -256,7 +256,7 @@ def _how(results: dict[str, Any], scale: Scale) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     return (
         f"{images['train']:,} training and {images['test']:,} test images of {config['data']}; {scale.epochs} epochs "
-        f"of {scale.victim}, surrogate {scale.surrogate}; seeds {config['seeds']}; {results['seconds']:.0f} seconds, what "
-        f"was kept from earlier apart; the victims trained for {results['victim_seconds']:.0f} in all; "
+        f"of {scale.victim}, surrogate {scale.surrogate}; seeds {config['seeds']}; {results['seconds']:.0f} seconds, "
+        f"without what was kept from earlier; the victims trained for {results['victim_seconds']:.0f} in all; "
         f"{results['machine']['cores']} cores of {results['machine']['cpu']}; {versions}."
     )
