@@ -98,7 +98,7 @@ def _claims(claims: Iterable[Mapping[str, Any]]) -> Html:
 
 def _origin(results: Mapping[str, Any]) -> Html:
     config, images = results["config"], results["images"]
-    given = {name: value for name, value in config.items() if value is not None}
+    given = {name: value for name, value in config.items() if value not in (None, "")}
     settings = [f"{name.replace('_', ' ')} {given[name]}" for name in given if name not in SAID_ELSEWHERE]
     sizes = [f"{images['train']:,} training images", f"{images['test']:,} test images"]
     return origin_section(results, data=[config["data"], *sizes], settings=settings)
