@@ -1,6 +1,5 @@
 """The report: sums by hand, a table to the letter, and a page that is whole, escaped and self-contained."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 
 from tests.pages import NASTY, Page
 from ue_ray.measures import Estimate, mean_curve
-from ue_ray.report import CROP, GalleryItem, console_table, headline, html_page, summarise, write_html
+from ue_ray.report import CROP, GalleryItem, console_table, headline, html_page, summarise
 
 
 def run(train_set: str, final: float, peak: float, epoch: int, **changes: Any) -> dict[str, Any]:
@@ -163,9 +162,8 @@ def test_one_countermeasure_is_no_comparison() -> None:
     assert "Countermeasures" not in html_page(results(only), [])
 
 
-def test_page_is_whole_and_holds_the_numbers(tmp_path: Path) -> None:
-    write_html(results(), [item()], tmp_path / "report.html")
-    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+def test_page_is_whole_and_holds_the_numbers() -> None:
+    page = Page(html_page(results(), [item()]))
     for words in (
         headline(results()),
         "98.1",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isinf
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -156,11 +155,6 @@ class GalleryItem:
     label: str
     clean: NDArray[np.uint8]
     protected: NDArray[np.uint8]
-
-
-def write_html(results: Results, gallery: Sequence[GalleryItem], path: str | Path) -> None:
-    """Write the page to a local ``path``."""
-    Path(path).write_text(html_page(results, gallery), encoding="utf-8")
 
 
 def html_page(results: Results, gallery: Sequence[GalleryItem]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ue_ray.errors import UserError
+from ue_ray.options import listed_among
 from ue_ray.storage.filesystem import join, list_names, write_bytes
 from ue_ray.victim_runs import VictimRun
 
@@ -64,10 +65,8 @@ def parse_trackers(text: str) -> list[Tracker]:
 
     Raises UserError for a name that there is not, and for a package that is not installed.
     """
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = listed_among(text, TRACKERS, "tracker")
     for name in names:
-        if name not in TRACKERS:
-            raise UserError(f"unknown tracker {name!r}: choose among {', '.join(TRACKERS)}")
         if find_spec(PACKAGES[name]) is None:
             raise UserError(f"--track {name} needs a package that is not here: pip install 'ue-ray[{name}]'")
     return [TRACKERS[name] for name in names]

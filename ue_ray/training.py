@@ -112,14 +112,6 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 }
 
 
-def parse_seeds(text: str) -> list[int]:
-    """``"0,1,2"`` -> the seeds. Raises UserError for anything else."""
-    try:
-        return [int(seed) for seed in text.split(",")]
-    except ValueError:
-        raise UserError(f"--seeds {text!r}: write whole numbers separated by commas, such as 0,1,2") from None
-
-
 def check_augmentation(name: str) -> None:
     """Raises UserError, listing the choices, when there is no augmentation of that name."""
     if name not in AUGMENTATIONS:

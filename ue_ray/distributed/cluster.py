@@ -32,7 +32,7 @@ def connect() -> None:
         try:
             ray.init(
                 address=os.environ.get("RAY_ADDRESS", "local"),
-                include_dashboard=False if not joined() else None,
+                include_dashboard=None if joined() else False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )

@@ -32,12 +32,13 @@ from ue_ray.evaluation import (
 from ue_ray.guards import find_guards
 from ue_ray.machine import machine, versions
 from ue_ray.models import SMALLEST_IMAGE, check_model
+from ue_ray.options import check_at_least, listed, listed_among, parse_seeds
 from ue_ray.report import console_table, headline, html_page
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.output import Output
 from ue_ray.storage.sources import BUILTINS, Source, has_own_labels, open_source
 from ue_ray.trackers import parse_trackers
-from ue_ray.training import TrainingPlan, check_augmentation, parse_seeds
+from ue_ray.training import TrainingPlan, check_augmentation
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
 
@@ -60,7 +61,8 @@ class EvaluateConfig:
     test_labels: str | None = None
     """The same for --test. Default: --labels."""
     victims: str = "resnet18"
-    """Networks, separated by commas: resnet9, resnet18, resnet50, vgg11, densenet121."""
+    """Networks, separated by commas: resnet9, resnet18, resnet50, vgg11, densenet121, inception-resnet,
+    inception-resnet-small."""
     epochs: int = 60
     seeds: str = "0"
     """Separated by commas: each victim is trained once with each."""
@@ -93,7 +95,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     started = time.monotonic()
     plans = _plans(config)
     trackers = parse_trackers(config.track)
-    controls = _names(config.controls, CONTROLS, "control")
+    controls = listed_among(config.controls, CONTROLS, "control")
     countermeasures = _countermeasures(config.countermeasures)
     sources = _sources(config)
     budget, protection = _protection(config)
@@ -177,33 +179,22 @@ def _opened(uri: str, labels: str | None) -> Source:
     return source if labels is None or has_own_labels(source) else open_source(uri, labels)
 
 
-def _names(text: str, choices: tuple[str, ...], what: str) -> list[str]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    for name in names:
-        if name not in choices:
-            raise UserError(f"unknown {what} {name!r}: choose among {', '.join(choices)}")
-    return names
-
-
 def _countermeasures(text: str) -> dict[str, Countermeasure]:
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = listed(text)
     if not names:
         raise UserError("--countermeasures is empty: name at least one; none leaves the images as they are")
     return {name: parse(name) for name in names}
 
 
 def _plans(config: EvaluateConfig) -> list[TrainingPlan]:
-    victims = [name.strip() for name in config.victims.split(",") if name.strip()]
+    victims = listed(config.victims)
     if not victims:
         raise UserError("--victims is empty: name at least one network")
     for name in victims:
         check_model(name)
     check_augmentation(config.augmentation)
     least = {"epochs": 1, "batch_size": 2, "cpus_per_victim": 1, "workers_per_victim": 1, "image_size": SMALLEST_IMAGE}
-    for option, bound in least.items():
-        value = getattr(config, option)
-        if value is not None and value < bound:
-            raise UserError(f"--{option.replace('_', '-')} is {value}: it must be at least {bound}")
+    check_at_least(config, least)
     if config.batch_size < config.workers_per_victim:
         raise UserError(
             f"--batch-size is {config.batch_size}: too few for --workers-per-victim {config.workers_per_victim}"

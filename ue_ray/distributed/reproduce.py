@@ -26,11 +26,13 @@ from ue_ray.experiments.page import experiment_page
 from ue_ray.experiments.report import markdown, summarised
 from ue_ray.experiments.trigger import triggered
 from ue_ray.machine import machine, versions
+from ue_ray.models import SMALLEST_IMAGE
 from ue_ray.noise import NoiseArtifact
+from ue_ray.options import check_at_least, parse_seeds
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.sources import open_source
 from ue_ray.trackers import Tracker, parse_trackers
-from ue_ray.training import TrainingPlan, check_augmentation, parse_seeds
+from ue_ray.training import TrainingPlan, check_augmentation
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
 
@@ -77,6 +79,7 @@ def reproduce(config: ReproduceConfig) -> dict[str, Any]:
     Raises UserError for a user's mistake, FaultsFound where an ordering of the paper does not show.
     """
     started = time.monotonic()
+    check_at_least(config, {"epochs": 1, "cpus_per_victim": 1, "image_size": SMALLEST_IMAGE})
     chosen, scale = experiment(config.experiment), _scale(config)
     check_augmentation(config.augmentation)
     seeds = parse_seeds(config.seeds)
@@ -153,11 +156,7 @@ def _check_classes(config: ReproduceConfig, arms: list[Arm], count: int) -> None
 
 def _scale(config: ReproduceConfig) -> Scale:
     scale = SCALES[config.scale]
-    if config.epochs is None:
-        return scale
-    if config.epochs < 1:
-        raise UserError(f"--epochs is {config.epochs}: it must be at least 1")
-    return replace(scale, epochs=config.epochs)
+    return scale if config.epochs is None else replace(scale, epochs=config.epochs)
 
 
 def _check_other(config: ReproduceConfig, needed: bool) -> None:

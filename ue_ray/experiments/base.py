@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
+from ue_ray import measures
+
 CLEAN = "clean"
 
 
@@ -121,7 +123,8 @@ class Claim:
 
 
 class Experiment(ABC):
-    """``figure``: where in the paper; ``paper``: its accuracies in per cent by the arms' labels, where it has them."""
+    """``figure``: where in the paper; ``accuracies``: what its victims' are; ``paper``: the paper's, in per cent by the
+    arms' labels, where it has them."""
 
     figure: ClassVar[str]
     accuracies: ClassVar[str] = "Accuracy on clean test images"
@@ -140,7 +143,7 @@ class Experiment(ABC):
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{measures.percent(share)} %"
 
 
 def lower(results: Mapping[str, Result], left: str, right: str, by: float = 0.0) -> Claim:
