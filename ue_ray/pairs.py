@@ -35,12 +35,30 @@ def draw_pairs(labels: np.ndarray, rows: np.ndarray, seed: int = 0) -> tuple[np.
     """Pairs among ``rows``, int64 [n,2], and whether both have one label, bool [n]: at most ``MOST_PAIRS`` of each
     kind, and as many of the one as of the other. None are drawn twice."""
     generator = np.random.default_rng(seed)
-    left, right = (rows[side] for side in np.triu_indices(len(rows), 1))
-    same = labels[left] == labels[right]
-    count = min(MOST_PAIRS, int(same.sum()), int((~same).sum()))
-    drawn = np.concatenate([generator.choice(np.flatnonzero(kind), count, replace=False) for kind in (same, ~same)])
-    drawn = generator.permutation(drawn)
-    return np.stack([left[drawn], right[drawn]], axis=1), same[drawn]
+    alike = _alike(labels, rows)
+    unlike = len(rows) * (len(rows) - 1) // 2 - len(alike)
+    count = min(MOST_PAIRS, len(alike), unlike)
+    pairs = np.concatenate([alike[generator.choice(len(alike), count, False)], _unlike(labels, rows, count, generator)])
+    order = generator.permutation(2 * count)
+    return pairs[order], order < count
+
+
+def _alike(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """All pairs of one label."""
+    found = [np.zeros((0, 2), np.int64)]
+    for label in np.unique(labels[rows]):
+        of = rows[labels[rows] == label]
+        found.append(np.stack([of[side] for side in np.triu_indices(len(of), 1)], axis=1))
+    return np.concatenate(found)
+
+
+def _unlike(labels: np.ndarray, rows: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """``count`` pairs of two labels: of 100,000 photos there are five billion, so they are drawn, not listed."""
+    found = np.zeros((0, 2), np.int64)
+    while len(found) < count:
+        drawn = np.sort(rows[generator.integers(len(rows), size=(2 * count, 2))], axis=1)
+        found = np.unique(np.concatenate([found, drawn[labels[drawn[:, 0]] != labels[drawn[:, 1]]]]), axis=0)
+    return found[generator.choice(len(found), count, False)]
 
 
 @torch.inference_mode()
