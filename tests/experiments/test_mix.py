@@ -69,6 +69,16 @@ def test_one_of_two_and_one_on_top_of_another(clean, noises):
     assert (top.images == 255).all()
 
 
+def test_the_positive_half_only_makes_pixels_brighter(clean):
+    images = clean.images.copy()
+    images[:, 0] += 3
+    images[:, 1] -= 3
+    noisy = DataSet(images, clean.labels, clean.sample_ids, clean.class_names, 0)
+    mixed = compose(Mix(("one",), positive=True), clean, {"one": noisy}).images
+    assert (mixed[:, 0] == 103).all()
+    assert (mixed[:, 1:] == 100).all()
+
+
 def test_an_image_without_a_twin_is_named(clean, noises):
     noises["one"] = DataSet(noises["one"].images[1:], noises["one"].labels[1:], noises["one"].sample_ids[1:], [], 0)
     with pytest.raises(UserError, match="one: has no image id39"):
@@ -91,8 +101,9 @@ def test_a_joined_mix_adds_its_classes_to_the_other_data(clean, noises):
 
 def test_no_two_training_sets_have_one_name():
     mixes = [
-        Mix(), Mix(("one",)), Mix(("one", "two")), Mix(("one",), added="two"), Mix(("one",), fraction=0.5),
-        Mix(("one",), classes=(1,)), Mix(("one",), classes=(1,), part="clean"), Mix(("one",), joined=True),
+        Mix(), Mix(("one",)), Mix(("one", "two")), Mix(("one",), added="two"), Mix(("one",), positive=True),
+        Mix(("one",), fraction=0.5), Mix(("one",), classes=(1,)), Mix(("one",), classes=(1,), part="clean"),
+        Mix(("one",), joined=True),
     ]  # fmt: skip
     assert len({mix.name for mix in mixes}) == len(mixes)
     assert Mix(("one",), fraction=0.8, part="clean").name == "one-80%-clean"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ue_ray.experiments.base import METHODS, Arm, Claim, Experiment, Mix, Recipe, Result, Scale, lower, noise
 
-PERCENTAGES = (20, 40, 60, 80, 100)
+PERCENTAGES = (0, 20, 40, 60, 80, 100)
 
 
 class Backdoor(Experiment):
@@ -18,7 +18,11 @@ class Backdoor(Experiment):
 
     def arms(self, scale: Scale) -> list[Arm]:
         return [
-            Arm(f"{method} {share} %", Mix((recipe.name,), fraction=share / 100), trigger=recipe.name)
+            Arm(
+                f"{method} {share} %",
+                Mix((recipe.name,), fraction=share / 100) if share else Mix(),
+                trigger=recipe.name,
+            )
             for method, recipe in zip(METHODS, self.recipes(), strict=True)
             for share in PERCENTAGES
         ]

@@ -29,12 +29,14 @@ class Mix:
     """A training set: which of the images are in it, and which noise each carries.
 
     Of each class (of ``classes``, where only some are protected) a ``fraction`` carries one of ``noises``, drawn at
-    random where there are several, and the noise ``added`` on top. ``part``: all images are trained on, or only those
-    that are protected, or not. ``joined``: they are added to the other data set, as classes of their own.
+    random where there are several, and the noise ``added`` on top. ``positive``: only the half of it that makes pixels
+    brighter, as by the authors' loader, which drops the other. ``part``: all images are trained on, or only those that
+    are protected, or not. ``joined``: they are added to the other data set, as classes of their own.
     """
 
     noises: tuple[str, ...] = ()
     added: str | None = None
+    positive: bool = False
     fraction: float = 1.0
     classes: tuple[int, ...] | None = None
     part: Literal["all", "clean", "protected"] = "all"
@@ -48,7 +50,7 @@ class Mix:
     @property
     def of_test(self) -> Mix:
         """What a network trained on this set is tested on: clean images of the same classes."""
-        return replace(self, noises=(), added=None, fraction=1.0) if self.joined else Mix()
+        return replace(self, noises=(), added=None, positive=False, fraction=1.0) if self.joined else Mix()
 
     @property
     def name(self) -> str:
@@ -56,6 +58,8 @@ class Mix:
         parts = ["-or-".join(self.noises) or CLEAN]
         if self.added is not None:
             parts.append(f"plus-{self.added}")
+        if self.positive:
+            parts.append("positive")
         if self.fraction < 1:
             parts.append(f"{100 * self.fraction:g}%")
         if self.classes is not None:

@@ -34,6 +34,8 @@ def compose(
         here = np.flatnonzero(chosen)
         change = _twins(protected[mix.added], mix.added, clean, here).astype(np.int16) - clean.images[here]
         images[here] = (images[here] + change).clip(0, 255).astype(np.uint8)
+    if mix.positive:
+        images = np.maximum(images, clean.images)
     kept = {"all": np.ones(count, bool), "clean": ~chosen, "protected": chosen}[mix.part]
     ids = [sample_id for sample_id, keep in zip(clean.sample_ids, kept, strict=True) if keep]
     data = DataSet(images[kept], clean.labels[kept], ids, clean.class_names, clean.rejected)

@@ -12,6 +12,8 @@ TABLE_1 = {  # CIFAR-10
     CLEAN: {"vgg11": 91.57, "resnet18": 94.95, "resnet50": 94.37, "densenet121": 95.12},
 }
 
+POSITIVE = "class-wise, its positive half only"  # as the authors' loader applied it
+
 PAPER = {f"{name}, {victim}": value for name, row in TABLE_1.items() for victim, value in row.items()}
 
 
@@ -21,7 +23,9 @@ class Networks(BothForms):
 
     def arms(self, scale: Scale) -> list[Arm]:
         sets = {CLEAN: Mix(), **self.mixes()}
-        return [Arm(f"{name}, {victim}", mix, victim=victim) for victim in scale.victims for name, mix in sets.items()]
+        arms = [Arm(f"{name}, {victim}", mix, victim=victim) for victim in scale.victims for name, mix in sets.items()]
+        half = self.mixes(positive=True)[FORMS[0]]
+        return [*arms, Arm(f"{POSITIVE}, {scale.victim}", half, victim=scale.victim)]
 
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:
         victims = [label.removeprefix(f"{CLEAN}, ") for label in results if label.startswith(CLEAN)]
