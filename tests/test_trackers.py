@@ -6,7 +6,7 @@ import pytest
 
 from tests.test_victim_runs import RUN
 from ue_ray.errors import UserError
-from ue_ray.trackers import PACKAGES, parse_trackers, settings
+from ue_ray.trackers import PACKAGES, parse_trackers, settings, show
 
 CURVE = [
     {"epoch": epoch, "test_accuracy": 0.5 * epoch, "train_accuracy": 0.25 * epoch, "train_loss": 2.0 / epoch}
@@ -16,8 +16,7 @@ SEEN = {"accuracy/test": [0.5, 1.0], "accuracy/train": [0.25, 0.5], "loss/train"
 
 
 def track(name, output):
-    for tracker in parse_trackers(name):
-        tracker(RUN, {"curve": CURVE}, str(output))
+    assert show(parse_trackers(name), RUN, {"curve": CURVE}, str(output)) == []
 
 
 def test_tensorboard_has_a_folder_a_victim(tmp_path):
@@ -68,8 +67,25 @@ def test_wandb_keeps_a_run_a_victim(tmp_path, monkeypatch):
     assert RUN.file_name.removesuffix(".json").encode() in data
 
 
+def test_a_tracker_out_of_reach_is_a_line_and_shown_the_run_next_time(tmp_path):
+    shown = []
+
+    def refusing(run, entry, output):
+        raise ConnectionError("no answer\nfrom there")
+
+    def answering(run, entry, output):
+        shown.append(run)
+
+    (line,) = show({"mlflow": refusing, "wandb": answering}, RUN, {"curve": CURVE}, str(tmp_path))
+    assert line.startswith("--track mlflow: ")
+    assert line.endswith(" is not shown: no answer from there")
+    assert shown == [RUN], "the others are shown it"
+    assert show({"mlflow": answering, "wandb": answering}, RUN, {"curve": CURVE}, str(tmp_path)) == []
+    assert shown == [RUN, RUN], "only who has not seen it"
+
+
 def test_what_is_not_there_is_one_line_before_anything_starts(monkeypatch):
-    assert parse_trackers("") == []
+    assert parse_trackers("") == {}
     with pytest.raises(UserError, match="unknown tracker 'excel': choose among tensorboard, mlflow, wandb"):
         parse_trackers("tensorboard, excel")
     monkeypatch.setitem(PACKAGES, "mlflow", "no_such_package")

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ue_ray.errors import UserError
+from ue_ray.errors import UserError, one_line
 from ue_ray.options import listed_among
-from ue_ray.storage.filesystem import join, list_names, write_bytes
-from ue_ray.victim_runs import VictimRun
+from ue_ray.storage.filesystem import join, read_if_there, write_bytes
+from ue_ray.victim_runs import TRACKED, VictimRun
 
 PROJECT = "ue_ray"
 Tracker = Callable[[VictimRun, Mapping[str, Any], str], None]  # a run, its entry of results.json, the output's URI
@@ -23,8 +23,6 @@ def tensorboard(run: VictimRun, entry: Mapping[str, Any], output: str) -> None:
     from tensorboardX import SummaryWriter
 
     place = join(output, "tensorboard", run.file_name.removesuffix(".json"))
-    if list_names(place):
-        return
     with tempfile.TemporaryDirectory() as folder:
         with SummaryWriter(folder) as writer:
             writer.add_text("run", "\n".join(f"- {name}: {value}" for name, value in settings(run).items()))
@@ -60,8 +58,8 @@ TRACKERS: dict[str, Tracker] = {"tensorboard": tensorboard, "mlflow": mlflow, "w
 PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
 
-def parse_trackers(text: str) -> list[Tracker]:
-    """``"tensorboard,mlflow"`` -> the trackers, none for an empty text.
+def parse_trackers(text: str) -> dict[str, Tracker]:
+    """``"tensorboard,mlflow"`` -> the trackers by name, none for an empty text.
 
     Raises UserError for a name that there is not, and for a package that is not installed.
     """
@@ -69,7 +67,27 @@ def parse_trackers(text: str) -> list[Tracker]:
     for name in names:
         if find_spec(PACKAGES[name]) is None:
             raise UserError(f"--track {name} needs a package that is not here: pip install 'ue-ray[{name}]'")
-    return [TRACKERS[name] for name in names]
+    return {name: TRACKERS[name] for name in names}
+
+
+def show(trackers: Mapping[str, Tracker], run: VictimRun, entry: Mapping[str, Any], output: str) -> list[str]:
+    """Show ``run`` to those of ``trackers`` that have not seen it; a file under ``output``/tracked/ says who has.
+
+    Returns a line for each that failed: a service out of reach must not end hours of training. It is shown the run when
+    the evaluation is run again.
+    """
+    failed = []
+    for name, tracker in trackers.items():
+        seen = join(output, TRACKED, name, run.file_name)
+        if read_if_there(seen) is not None:
+            continue
+        try:
+            tracker(run, entry, output)
+        except Exception as error:
+            failed.append(f"--track {name}: {run.file_name.removesuffix('.json')} is not shown: {one_line(error)}")
+        else:
+            write_bytes(seen, b"shown\n")
+    return failed
 
 
 def settings(run: VictimRun) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from ue_ray.storage.filesystem import check_writable, join, list_names, read_if_
 from ue_ray.training import TrainingPlan
 
 RUNS = "runs"
-OURS = {RUNS, "results.json", "report.html", "tensorboard"}
+TRACKED = "tracked"
+OURS = {RUNS, TRACKED, "results.json", "report.html", "tensorboard"}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any, Literal
@@ -185,7 +186,7 @@ def _trained(
     seeds: list[int],
     found: dict[str, Survey],
     store: VictimRuns,
-    trackers: list[Tracker],
+    trackers: Mapping[str, Tracker],
 ) -> dict[str, list[dict[str, Any]]]:
     """By the arms' labels, one entry a seed."""
     side = config.image_size or found["clean"].summary.side

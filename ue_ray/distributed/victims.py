@@ -4,7 +4,8 @@ made twice."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
 from typing import Any
@@ -26,7 +27,7 @@ from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.listing import Listing, Source
 from ue_ray.storage.output import Output
 from ue_ray.storage.sources import BUILTINS
-from ue_ray.trackers import Tracker
+from ue_ray.trackers import Tracker, show
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
 Images = Any  # a reference to a DataSet
@@ -34,9 +35,9 @@ ImagesOf = Callable[[VictimRun], tuple[Images, Images]]  # its training and test
 
 
 def train_victims(
-    wanted: Sequence[VictimRun], store: VictimRuns, images: ImagesOf, cpus: int, trackers: Sequence[Tracker] = ()
+    wanted: Sequence[VictimRun], store: VictimRuns, images: ImagesOf, cpus: int, trackers: Mapping[str, Tracker]
 ) -> dict[VictimRun, dict[str, Any]]:
-    """What came of each of ``wanted``; trained, and shown to ``trackers``, are those that ``store`` does not have.
+    """What came of each of ``wanted``; trained are those that ``store`` does not have. All are shown to ``trackers``.
 
     Those of one worker are trained side by side: each takes ``cpus`` CPUs and, where there are GPUs, one of them, a
     quarter for small images. Those of several workers follow one after the other (``train_together``).
@@ -44,12 +45,19 @@ def train_victims(
     results = {run: found for run in wanted if (found := store.finished(run)) is not None}
     kept, missing = len(results), [run for run in wanted if run not in results]
     progress = Progress("victims")
+
+    def track(run: VictimRun) -> None:
+        for line in show(trackers, run, results[run], store.uri):
+            progress.clear()
+            print(line, file=sys.stderr, flush=True)
+
+    for run in results:
+        track(run)
     alone = _side_by_side([run for run in missing if run.workers == 1], store, images, cpus)
     spanning = ((run, train_together(run, images(run), store, cpus)) for run in missing if run.workers > 1)
     for done, (run, result) in enumerate(chain(alone, spanning), 1):
         results[run] = result
-        for track in trackers:
-            track(run, result, store.uri)
+        track(run)
         handled = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
         reached = f"{run.plan.model} on {run.train_set}{handled} {100 * result['final_test_accuracy']:.1f} %"
         progress.show(f"{done} of {len(missing)} trained, last {reached}", done / len(missing))
