@@ -100,7 +100,7 @@ class Scale:
     learning_rate: float
 
 
-PAPER_VICTIMS = ("vgg11", "resnet18", "resnet50", "densenet121")
+PAPER_VICTIMS = ("resnet18", "vgg11", "resnet50", "densenet121")  # the one most is asked of first
 SCALES = {
     "small": Scale("resnet9", "resnet9", ("resnet9", "inception-resnet-small"), "inception-resnet-small", 10, 64, 0.05),
     "paper": Scale("resnet18", "resnet18", PAPER_VICTIMS, "inception-resnet", 60, 128, 0.025),
