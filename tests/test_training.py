@@ -43,7 +43,10 @@ def test_labels_that_say_nothing_teach_nothing(two_digits):
 
 def test_the_confusion_is_of_the_network_that_is_taken(two_digits):
     train, test = two_digits
-    training = train_classifier(train, test, 2, TrainingPlan("resnet9", 3, batch_size=16, augmentation="none"), CPU)
+    told = []
+    plan = TrainingPlan("resnet9", 3, batch_size=16, augmentation="none")
+    training = train_classifier(train, test, 2, plan, CPU, on_epoch=told.append)
+    assert told == training.curve
     assert training.taken is training.curve[-1]
     assert training.confusion.sum(1).tolist() == torch.bincount(test.labels).tolist()
     assert training.confusion.trace() / 40 == pytest.approx(training.taken.test_accuracy)

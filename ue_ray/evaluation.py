@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from ue_ray.pairs import features, verify_pairs
 from ue_ray.report import GalleryItem
 from ue_ray.samples import Sample, decode_rows
 from ue_ray.storage.listing import Listing, Source
-from ue_ray.training import LabelledImages, TrainingPlan, train_classifier
+from ue_ray.training import Epoch, LabelledImages, TrainingPlan, train_classifier
 
 CONTROLS = ("random",)
 MOST_CONFUSED = 100  # classes whose confusion matrix is kept: results are read by people and browsers
@@ -155,14 +155,16 @@ def run_victim(
     plan: TrainingPlan,
     compute: Compute,
     verified: Sequence[int] = (),
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> dict[str, Any]:
     """Train one victim and return its entry of ``results.json``: accuracies in [0, 1], the curve epoch by epoch.
 
     ``train_set`` and ``countermeasure`` say what ``train`` is, already ``purified``: clean, control or protected.
     ``verified``: the classes (people) within which, and without which, pairs of test images are verified, if any.
+    ``on_epoch`` is told of each as it ends.
     """
     classes, unseen = len(train.class_names), test.tensors()
-    training = train_classifier(train.tensors(), unseen, classes, plan, compute, parse(countermeasure))
+    training = train_classifier(train.tensors(), unseen, classes, plan, compute, parse(countermeasure), on_epoch)
     curve, taken = training.curve, training.taken
     peak = max(curve, key=lambda epoch: epoch.test_accuracy)
     entry = {

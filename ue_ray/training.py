@@ -164,10 +164,12 @@ def train_classifier(
     plan: TrainingPlan,
     compute: Compute,
     countermeasure: Countermeasure | None = None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Training:
     """Train a network from scratch on ``train`` and measure it on ``test`` after each epoch.
 
-    ``train`` is purified already; what else ``countermeasure`` does is done here.
+    ``train`` is purified already; what else ``countermeasure`` does is done here. ``on_epoch`` is told of each as it
+    ends.
 
     Several workers call it together, each with all of ``train`` and ``test``, and get the same back but the seconds.
     Each takes its part of every global batch of ``plan.batch_size`` rows; batch normalisation is over all parts
@@ -216,6 +218,7 @@ def train_classifier(
         known = accuracy(confusion_on(network, held_out, num_classes, compute)) if held_out is not None else None
         seconds = time.perf_counter() - started
         curve.append(Epoch(epoch + 1, float(loss) / seen, 1 - int(wrong) / seen, accuracy(found), seconds, known))
+        on_epoch(curve[-1])
         if taken is None or (known or 0.0) >= (taken.held_out_accuracy or 0.0):
             taken, confusion = curve[-1], found
     assert taken is not None

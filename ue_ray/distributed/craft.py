@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from ue_ray.distributed.delta_actors import SharedDeltas
 from ue_ray.distributed.small_actors import Board
 from ue_ray.distributed.stream import block_stream, blocks_of
 from ue_ray.distributed.survey import Survey
+from ue_ray.distributed.watching import watching
 from ue_ray.errors import UserError
 from ue_ray.noise import new_method
 from ue_ray.noise.checkpoint import Checkpoints
@@ -88,10 +88,12 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         datasets={"craft": stream},
     )
     progress = Progress("craft")
-    with (
-        causes(),
-        _watching(board, lambda entry: progress.show(_round_text(entry, config), at_most=_seconds_left(entry, config))),
-    ):
+
+    def show(entry: dict[str, Any]) -> None:
+        last = Round(**entry)
+        progress.show(_round_text(last, config), at_most=_seconds_left(last, config))
+
+    with causes(), watching(lambda: ray.get(board.last.remote()), show):
         trainer.fit()
     last, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:
@@ -166,28 +168,3 @@ def _threads(context: Any) -> int:
 
 def _described(compute: Compute) -> dict[str, Any]:
     return {key: str(value) for key, value in asdict(compute).items()}
-
-
-class _watching:
-    """Calls ``show`` with each new round on ``board`` while the block runs."""
-
-    def __init__(self, board: Any, show: Callable[[Round], None]) -> None:
-        self.board = board
-        self.show = show
-        self.stopped = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> None:
-        self.thread.start()
-
-    def __exit__(self, *error: object) -> None:
-        self.stopped.set()
-        self.thread.join()
-
-    def _watch(self) -> None:
-        shown: dict[str, Any] = {}
-        while not self.stopped.wait(0.5):
-            entry = ray.get(self.board.last.remote())
-            if entry and entry != shown:
-                self.show(Round(**entry))
-                shown = entry

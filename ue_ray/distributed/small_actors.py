@@ -26,6 +26,19 @@ class Board:
         return self._mistake
 
 
+class Epochs:
+    """How many each victim has trained for; one that starts again, its worker lost, counts on from where it was."""
+
+    def __init__(self) -> None:
+        self._reached: dict[str, int] = {}
+
+    def reached(self, victim: str, epoch: int) -> None:
+        self._reached[victim] = max(epoch, self._reached.get(victim, 0))
+
+    def total(self) -> int:
+        return sum(self._reached.values())
+
+
 class Tries:
     """How often each shard was begun, whatever became of its worker."""
 

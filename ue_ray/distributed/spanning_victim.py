@@ -11,12 +11,12 @@ import torch
 from ray.train import TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 
+from ue_ray.collectives import rank
 from ue_ray.compute import Compute
 from ue_ray.distributed import cluster
+from ue_ray.distributed.one_victim import train_one
 from ue_ray.distributed.small_actors import Board
 from ue_ray.errors import RunError, UserError
-from ue_ray.evaluation import run_victim
-from ue_ray.machine import machine, versions
 from ue_ray.victim_runs import VictimRun, VictimRuns
 
 ATTEMPTS = 3  # at one victim, from its start: a worker or its node may be lost
@@ -36,13 +36,15 @@ def check_room(workers: int, cpus: int) -> None:
         )
 
 
-def train_together(run: VictimRun, images: tuple[Any, Any], store: VictimRuns, cpus: int) -> dict[str, Any]:
+def train_together(
+    run: VictimRun, images: tuple[Any, Any], store: VictimRuns, cpus: int, epochs: Any
+) -> dict[str, Any]:
     """What came of ``run``, trained by ``run.workers``, each with ``cpus`` CPUs and, where there are GPUs, one of them.
 
     ``images``: references to its training and test images, of which each worker holds all. A global batch has as
     many rows as with one worker, and batch normalisation is over all of them: on GPUs by torch's SyncBatchNorm, on CPUs
     by ours (``collectives.data_parallel``). Each worker draws its own chance (``train_classifier``).
-    The result is kept in ``store``.
+    The result is kept in ``store``; the actor ``epochs`` (``Epochs``) is told of each as it ends.
 
     Raises UserError for a mistake of the user's, RunError where it was cut off, TrainingFailedError when ATTEMPTS of it
     have failed.
@@ -52,7 +54,7 @@ def train_together(run: VictimRun, images: tuple[Any, Any], store: VictimRuns, c
         # Before the workers come: images still to be decoded, or again after a node was lost, might find no CPU left.
         ray.get(_there.remote(*images))
         try:
-            _fit(run, images, store, cpus, board)
+            _fit({"run": run, "images": images, "store": store, "cpus": cpus, "board": board, "epochs": epochs})
             break
         except TrainingFailedError:
             if attempt == ATTEMPTS - 1:
@@ -65,16 +67,18 @@ def train_together(run: VictimRun, images: tuple[Any, Any], store: VictimRuns, c
     return dict(result)
 
 
-def _fit(run: VictimRun, images: tuple[Any, Any], store: VictimRuns, cpus: int, board: Any) -> None:
+def _fit(setup: dict[str, Any]) -> None:
     gpus = {"GPU": 1} if cluster.gpus() else {}
     # Train insists on a place; it has no checkpoint to put there, so one on this node does.
     with tempfile.TemporaryDirectory(prefix="ue-train-") as place:
         TorchTrainer(
             _train_on_worker,
-            train_loop_config={"run": run, "images": images, "store": store, "cpus": cpus, "board": board},
+            train_loop_config=setup,
             torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=run.workers, use_gpu=bool(gpus), resources_per_worker={"CPU": cpus} | gpus
+                num_workers=setup["run"].workers,
+                use_gpu=bool(gpus),
+                resources_per_worker={"CPU": setup["cpus"]} | gpus,
             ),
             run_config=ray.train.RunConfig(name="victim", storage_path=place),
         ).fit()
@@ -92,11 +96,9 @@ def _train_on_worker(setup: dict[str, Any]) -> None:
     compute = Compute.detect(ray.train.torch.get_device())
     board = setup["board"]
     try:
-        result = run_victim(train, test, run.train_set, run.countermeasure, run.plan, compute, run.verified)
+        result = train_one(run, train, test, compute, setup["store"], setup["epochs"])
     except UserError as mistake:  # all workers find the same one; a failure would be tried again
         ray.get(board.blame.remote(str(mistake)))
         return
-    if ray.train.get_context().get_world_rank() == 0:
-        result |= {"workers": run.workers, "machine": machine(), "versions": versions()}
-        setup["store"].write(run, result)
+    if rank() == 0:
         ray.get(board.put.remote(result))

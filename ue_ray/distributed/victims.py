@@ -17,10 +17,12 @@ import torch
 from ue_ray.compute import Compute
 from ue_ray.countermeasures import Countermeasure
 from ue_ray.distributed import cluster
+from ue_ray.distributed.one_victim import train_one
+from ue_ray.distributed.small_actors import Epochs
 from ue_ray.distributed.spanning_victim import train_together
 from ue_ray.distributed.survey import Survey
-from ue_ray.evaluation import DataSet, load_data_set, purified, run_victim
-from ue_ray.machine import machine, versions
+from ue_ray.distributed.watching import watching
+from ue_ray.evaluation import DataSet, load_data_set, purified
 from ue_ray.models import SMALL_IMAGE
 from ue_ray.progress import Progress
 from ue_ray.storage.filesystem import absolute
@@ -53,20 +55,28 @@ def train_victims(
 
     for run in results:
         track(run)
-    alone = _side_by_side([run for run in missing if run.workers == 1], store, images, cpus)
-    spanning = ((run, train_together(run, images(run), store, cpus)) for run in missing if run.workers > 1)
-    for done, (run, result) in enumerate(chain(alone, spanning), 1):
-        results[run] = result
-        track(run)
-        handled = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
-        reached = f"{run.plan.model} on {run.train_set}{handled} {100 * result['final_test_accuracy']:.1f} %"
-        progress.show(f"{done} of {len(missing)} trained, last {reached}", done / len(missing))
+    epochs, total = cluster.beside_the_driver(Epochs), sum(run.plan.epochs for run in missing)
+    ended: list[str] = []
+
+    def show_reached(reached: int) -> None:
+        last = f", last {ended[-1]}" if ended else ""
+        progress.show(f"{len(ended)} of {len(missing)} trained, {reached} of {total} epochs{last}", reached / total)
+
+    alone = _side_by_side([run for run in missing if run.workers == 1], store, images, cpus, epochs)
+    spanning = ((run, train_together(run, images(run), store, cpus, epochs)) for run in missing if run.workers > 1)
+    with watching(lambda: ray.get(epochs.total.remote()), show_reached):
+        for run, result in chain(alone, spanning):
+            results[run] = result
+            track(run)
+            handled = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
+            accuracy = 100 * result["final_test_accuracy"]
+            ended.append(f"{run.plan.model} on {run.train_set}{handled} {accuracy:.1f} %")
     progress.done(f"{len(missing)} trained" + (f" ({kept} kept)" if kept else ""))
     return results
 
 
 def _side_by_side(
-    runs: Sequence[VictimRun], store: VictimRuns, images: ImagesOf, cpus: int
+    runs: Sequence[VictimRun], store: VictimRuns, images: ImagesOf, cpus: int, epochs: Any
 ) -> Iterator[tuple[VictimRun, dict[str, Any]]]:
     """What came of each, in the order in which they end."""
     cpus_each, gpus = min(cpus, cluster.cpus()), cluster.gpus()
@@ -74,7 +84,7 @@ def _side_by_side(
     for run in runs:
         gpu = (0.25 if run.side <= SMALL_IMAGE else 1.0) if gpus else 0
         task = _victim.options(num_cpus=cpus_each, num_gpus=gpu)
-        pending[task.remote(*images(run), run, store)] = run
+        pending[task.remote(*images(run), run, store, epochs)] = run
     while pending:
         ready, _ = ray.wait(list(pending), timeout=1.0)
         for ref in ready:
@@ -112,9 +122,6 @@ def _purify(data: DataSet, countermeasure: Countermeasure) -> DataSet:
 
 
 @ray.remote
-def _victim(train: DataSet, test: DataSet, run: VictimRun, store: VictimRuns) -> dict[str, Any]:
+def _victim(train: DataSet, test: DataSet, run: VictimRun, store: VictimRuns, epochs: Any) -> dict[str, Any]:
     torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
-    result = run_victim(train, test, run.train_set, run.countermeasure, run.plan, Compute.detect(), run.verified)
-    result |= {"machine": machine(), "versions": versions()}
-    store.write(run, result)
-    return result
+    return train_one(run, train, test, Compute.detect(), store, epochs)
