@@ -107,3 +107,6 @@ def test_no_two_training_sets_have_one_name():
     ]  # fmt: skip
     assert len({mix.name for mix in mixes}) == len(mixes)
     assert Mix(("one",), fraction=0.8, part="clean").name == "one-80%-clean"
+    assert Mix(("one",), classes=(0, 4, 7)).name == "one-classes-0-4-7"
+    assert Mix(("one",), classes=tuple(range(0, 60, 3))).name == "one-classes-0-to-57-by-3"
+    assert Mix(("one",), classes=(0, 3, 6, 9, 11)).name == "one-classes-0-3-6-9-11"

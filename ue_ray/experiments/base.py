@@ -63,12 +63,21 @@ class Mix:
         if self.fraction < 1:
             parts.append(f"{100 * self.fraction:g}%")
         if self.classes is not None:
-            parts.append("classes-" + "-".join(map(str, self.classes)))
+            parts.append(f"classes-{_listed(self.classes)}")
         if self.part != "all":
             parts.append(self.part)
         if self.joined:
             parts.append("joined")
         return "-".join(parts)
+
+
+def _listed(classes: tuple[int, ...]) -> str:
+    """``0-4-7``; of a long even row its ends, since the name is a file's, too: ``0-to-57-by-3``."""
+    first, last = classes[0], classes[-1]
+    step = classes[1] - first if len(classes) > 4 else 0
+    if step > 0 and classes == tuple(range(first, last + 1, step)):
+        return f"{first}-to-{last}-by-{step}"
+    return "-".join(map(str, classes))
 
 
 @dataclass(frozen=True)
