@@ -25,7 +25,8 @@ def test_mean_roc_is_taken_at_each_false_positive_rate() -> None:
 
 def test_verification_by_arm_and_group() -> None:
     def run(auc: float, spread: float) -> dict[str, object]:
-        return {"verification": {"everybody": {"pairs": 6000, "auc": auc, "accuracy": auc, "spread": spread}}}
+        figures = {"recognised": auc / 2, "pairs": 6000, "auc": auc, "accuracy": auc, "spread": spread}
+        return {"verification": {"everybody": figures}}
 
     rows = verification_rows({"clean": [run(0.9, 0.01), run(0.8, 0.03)], "plain": [{}]})
-    assert rows == [("clean", "everybody", "6,000", "0.850 ± 0.071", "85.0 ± 2.0")]
+    assert rows == [("clean", "everybody", "42.5 ± 3.5", "6,000", "0.850 ± 0.071", "85.0 ± 2.0")]

@@ -67,7 +67,8 @@ def results(runs: list[dict[str, Any]] = RUNS, **protected: Any) -> dict[str, An
 
 
 def verified(auc: float, group: str = NASTY) -> dict[str, Any]:
-    return {group: {"pairs": 2000, "auc": auc, "accuracy": 0.8, "spread": 0.02, "roc": [(0, 0), (0.5, auc), (1, 1)]}}
+    roc = [(0, 0), (0.5, auc), (1, 1)]
+    return {group: {"recognised": 0.7, "pairs": 2000, "auc": auc, "accuracy": 0.8, "spread": 0.02, "roc": roc}}
 
 
 def item(height: int = 4, width: int = 6, delta: int = 4) -> GalleryItem:
@@ -256,7 +257,7 @@ def test_verification_has_a_chart_for_each_group_of_people() -> None:
         for name, auc in (("clean", 0.95), ("protected", 0.6))
     ]
     page = Page(html_page(results(both), []))
-    for words in ("resnet9, everybody", "true positive rate, %", "0.950", "0.600", "80.0 ± 2.0", "2,000"):
+    for words in ("resnet9, everybody", "true positive rate, %", "0.950", "0.600", "80.0 ± 2.0", "70.0", "2,000"):
         assert words in page.words
     assert sum(tag == "svg" for tag, _ in page.elements) == 2
     assert "Verification" not in Page(html_page(results(RUNS), [])).words

@@ -182,13 +182,20 @@ def run_victim(
         "confusion": training.confusion.tolist() if classes <= MOST_CONFUSED else None,
     }
     if verified:
-        entry["verification"] = _verified(features(training.network, unseen, compute), test.labels, verified)
+        found = features(training.network, unseen, compute)
+        entry["verification"] = _verified(found, test.labels, verified, training.confusion.numpy())
     return entry
 
 
-def _verified(found: torch.Tensor, labels: np.ndarray, people: Sequence[int]) -> dict[str, Any]:
-    """By group of people; a group that has too few pairs is left out."""
+def _verified(found: torch.Tensor, labels: np.ndarray, people: Sequence[int], confusion: np.ndarray) -> dict[str, Any]:
+    """By group of people; a group that has too few pairs is left out. ``recognised``: the mean over its people of the
+    share of each one's images that is recognised."""
     named = np.isin(labels, people)
     groups = {"protected": named, "others": ~named, "everybody": np.ones(len(labels), bool)}
     results = {name: verify_pairs(found, labels, np.flatnonzero(group)) for name, group in groups.items()}
-    return {name: asdict(result) for name, result in results.items() if result is not None}
+    recall = confusion.diagonal() / confusion.sum(1).clip(1)
+    return {
+        name: {"recognised": float(recall[np.unique(labels[groups[name]])].mean()), **asdict(result)}
+        for name, result in results.items()
+        if result is not None
+    }

@@ -67,8 +67,8 @@ def verification_section(groups: Mapping[str, tuple[Runs, Tones]]) -> Html:
             parts.append(table(VERIFICATION_HEADING, verification_rows(runs)))
     words = (
         "Do two test images show the same person? Judged by the cosine similarity of the victim's features. The dashed "
-        "line is chance. AUC is the area under the curve; accuracy has the standard deviation over ten folds, the "
-        "threshold of each chosen on the nine others."
+        "line is chance. AUC is the area under the curve; the share verified has the standard deviation over ten "
+        "folds, the threshold of each chosen on the nine others. Recognised is the mean over people."
     )
     return section("Verification", *parts, caption(words)) if parts else Html()
 

@@ -78,16 +78,18 @@ def verified_groups(runs: Runs) -> list[str]:
     return list(dict.fromkeys(group for of in runs.values() for run in of for group in run.get("verification", {})))
 
 
-VERIFICATION_HEADING = ("trained on", "people", "pairs", "AUC", "accuracy, %")
+VERIFICATION_HEADING = ("trained on", "people", "recognised, %", "pairs", "AUC", "verified, %")
 
 
-def verification_rows(runs: Runs) -> list[tuple[str, str, str, str, str]]:
-    """As under ``VERIFICATION_HEADING``: AUC over seeds; accuracy over ten folds, of several seeds the mean."""
-    rows = []
+def verification_rows(runs: Runs) -> list[tuple[str, ...]]:
+    """As under ``VERIFICATION_HEADING``: recognition and AUC over seeds; verification's accuracy over ten
+    folds, of several seeds the mean."""
+    rows: list[tuple[str, ...]] = []
     for name, of in runs.items():
         for group in verified_groups({name: of}):
             found = [run["verification"][group] for run in of if group in run.get("verification", {})]
             accuracy = Estimate(*(fmean(one[key] for one in found) for key in ("accuracy", "spread")))
             area = Estimate.of([one["auc"] for one in found])
-            rows.append((name, group, f"{found[0]['pairs']:,}", area.unscaled, str(accuracy)))
+            recognised = Estimate.of([one["recognised"] for one in found])
+            rows.append((name, group, str(recognised), f"{found[0]['pairs']:,}", area.unscaled, str(accuracy)))
     return rows

@@ -94,6 +94,7 @@ def test_people_are_verified_in_pairs_and_divided_where_no_one_has(tinted, tmp_p
         found = run["verification"]["everybody"]
         assert found["pairs"] == 2 * 2 * 28, "of two people with eight photos each"
         assert 0 <= found["auc"] <= 1
+        assert found["recognised"] == pytest.approx(run["final_test_accuracy"]), "of as many photos of each"
         assert run["epochs"] == len(run["curve"]) == 1
 
 

@@ -27,7 +27,8 @@ def markdown(
         *_table(HEADING, outcome(runs, experiment.paper)),
     ]
     if rows := verification_rows(runs):
-        lines += ["", "Verification of pairs of test images (± of the accuracy: over ten folds):", ""]
+        what = "Recognition, the mean over people, and verification of pairs of test images (its ±: over ten folds):"
+        lines += ["", what, ""]
         lines += _table(VERIFICATION_HEADING, rows)
     lines += ["", "What must show:", ""]
     lines += [f"- {'yes' if claim.holds else '**no**'}: {claim.text}" for claim in claims]
