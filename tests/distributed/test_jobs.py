@@ -86,7 +86,7 @@ def head() -> Iterator[Head]:
         )
         try:
             found = Head(f"http://127.0.0.1:{dashboard}", environment)
-            deadline = time.monotonic() + 120
+            deadline = time.monotonic() + 300  # a head that hangs; on a busy machine it takes minutes
             while subprocess.run(
                 [RAY, "job", "list", "--address", found.address], env=environment, capture_output=True
             ).returncode:
