@@ -36,16 +36,16 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from ue_ray import decoding
-from ue_ray.budget import Budget
-from ue_ray.distributed import apply as product
 from ue_ray.distributed import cluster
+from ue_ray.distributed.applying import apply as product
 from ue_ray.distributed.survey import Survey, survey
-from ue_ray.machine import machine, versions
-from ue_ray.noise import NoiseArtifact, NoiseConfig
+from ue_ray.images import sandbox
+from ue_ray.images.png import write_png
+from ue_ray.learning.machine import machine, versions
+from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import default_parameters
-from ue_ray.png import write_png
-from ue_ray.storage.sources import open_source
+from ue_ray.noise.methods import NoiseArtifact, NoiseConfig
+from ue_ray.storage.inputs.open_source import open_source
 
 
 def write_files(data: str, count: int, root: Path) -> list[str]:
@@ -97,7 +97,7 @@ class Timed(product._Protector):
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         result = super().__call__(batch)
-        children = sum(child_seconds(decoder.pid) for decoder in decoding._idle if decoder.pid)
+        children = sum(child_seconds(decoder.pid) for decoder in sandbox._idle if decoder.pid)
         (self.place / f"{os.getpid()}.cpu").write_text(str(time.process_time() - self.started + children))
         return result
 

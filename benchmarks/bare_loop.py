@@ -20,21 +20,21 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from ue_ray.batches import Windows
-from ue_ray.budget import Budget
-from ue_ray.compute import Compute
-from ue_ray.evaluation import load_data_set, random_control, run_victim
-from ue_ray.noise import NoiseArtifact, NoiseConfig, new_method, open_noise
-from ue_ray.noise.checkpoint import Checkpoints
+from ue_ray.evaluation.training import TrainingPlan
+from ue_ray.evaluation.victim import load_data_set, random_control, run_victim
+from ue_ray.learning.compute import Compute
+from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import class_wise_batch_size, default_parameters
-from ue_ray.noise.deltas import ReplicatedDeltas
-from ue_ray.protection import ShardProtector
-from ue_ray.sampling import Block, block_plan, decode_block, natural_side, probe_shapes, stratified_rows
+from ue_ray.noise.crafting.batches import Windows
+from ue_ray.noise.crafting.checkpoint import Checkpoints
+from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
+from ue_ray.noise.methods import NoiseArtifact, NoiseConfig, new_method, open_noise
+from ue_ray.protection.shard import ShardProtector
 from ue_ray.storage.filesystem import absolute
-from ue_ray.storage.listing import Listing
-from ue_ray.storage.shards import plan_shards
-from ue_ray.storage.sources import open_source
-from ue_ray.training import TrainingPlan
+from ue_ray.storage.inputs.blocks import Block, block_plan, decode_block, natural_side, probe_shapes, stratified_rows
+from ue_ray.storage.inputs.listing import Listing
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.outputs.shards import plan_shards
 
 BUDGET = Budget(8 / 255)
 

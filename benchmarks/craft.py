@@ -30,17 +30,17 @@ from torch.nn import functional
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.reference import algorithm_1
-from ue_ray.batches import Windows
-from ue_ray.budget import Budget
-from ue_ray.compute import Compute
-from ue_ray.machine import machine, versions
-from ue_ray.models import build
-from ue_ray.noise import NoiseConfig, new_method
-from ue_ray.noise.checkpoint import Checkpoints
+from ue_ray.learning.compute import Compute
+from ue_ray.learning.machine import machine, versions
+from ue_ray.learning.models import build
+from ue_ray.learning.steps import WeightSteps
+from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import default_parameters
-from ue_ray.noise.deltas import ReplicatedDeltas
-from ue_ray.sampling import Block
-from ue_ray.training import WeightSteps
+from ue_ray.noise.crafting.batches import Windows
+from ue_ray.noise.crafting.checkpoint import Checkpoints
+from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
+from ue_ray.noise.methods import NoiseConfig, new_method
+from ue_ray.storage.inputs.blocks import Block
 
 
 @dataclass(frozen=True)

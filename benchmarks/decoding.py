@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from ue_ray.decoding import Decoder
-from ue_ray.images import ImageError, Picture, decode, encode
-from ue_ray.machine import machine, versions
+from ue_ray.images.codec import ImageError, Picture, decode, encode
+from ue_ray.images.sandbox import Decoder
+from ue_ray.learning.machine import machine, versions
 
 
 def encoded(pictures: Iterable[Picture | ImageError]) -> None:

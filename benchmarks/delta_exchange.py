@@ -32,16 +32,16 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from ue_ray.budget import Budget
-from ue_ray.compute import Compute
 from ue_ray.distributed import cluster
-from ue_ray.distributed.craft import default_table
-from ue_ray.distributed.delta_actors import SharedDeltas
-from ue_ray.machine import machine, versions
-from ue_ray.noise import NoiseConfig
+from ue_ray.distributed.crafting.craft import default_table
+from ue_ray.distributed.crafting.delta_actors import SharedDeltas
+from ue_ray.learning.compute import Compute
+from ue_ray.learning.machine import machine, versions
+from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import default_parameters
-from ue_ray.noise.deltas import ClassDeltas, ReplicatedDeltas, mean_delta
-from ue_ray.noise.surrogate import Surrogate
+from ue_ray.noise.crafting.class_deltas import ClassDeltas, ReplicatedDeltas, mean_delta
+from ue_ray.noise.crafting.surrogate import Surrogate
+from ue_ray.noise.methods import NoiseConfig
 
 BUDGET = Budget(8 / 255)
 BATCH = 128

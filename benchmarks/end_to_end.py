@@ -35,7 +35,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.reliability.jobs import Job
-from ue_ray.machine import machine, versions
+from ue_ray.learning.machine import machine, versions
 
 LIMIT = 1800.0
 WAYS = {  # the workers and the cores; no workers: bare

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.processes import Watch
-from ue_ray.machine import machine, versions
+from ue_ray.learning.machine import machine, versions
 
 
 def main() -> None:

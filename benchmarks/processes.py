@@ -31,7 +31,7 @@ class Process:
         """Such as ``ray::MapWorker``, ``raylet``; the child that decodes is ``decoder``."""
         if self.title.startswith("ray::"):
             return re.split(r"[ .(]", self.title)[0]
-        if "ue_ray.decoding_child" in self.title:
+        if "ue_ray.images.sandbox_child" in self.title:
             return "decoder"
         return Path(self.title.split(" ")[0]).name
 

@@ -25,22 +25,22 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from ue_ray.batches import Batch, Windows
-from ue_ray.budget import Budget, parse_epsilon
-from ue_ray.compute import Compute
-from ue_ray.countermeasures import parse
-from ue_ray.evaluation import DataSet, purified, run_victim
-from ue_ray.machine import machine, versions
-from ue_ray.noise import NoiseArtifact, NoiseConfig, new_method, open_noise
-from ue_ray.noise.checkpoint import Checkpoints
+from ue_ray.evaluation.countermeasures import parse
+from ue_ray.evaluation.training import TrainingPlan
+from ue_ray.evaluation.victim import DataSet, purified, run_victim
+from ue_ray.images.quality import psnr, ssim
+from ue_ray.learning.compute import Compute
+from ue_ray.learning.machine import machine, versions
+from ue_ray.noise.budget import Budget, parse_epsilon
 from ue_ray.noise.config import class_wise_batch_size, default_parameters
-from ue_ray.noise.deltas import ReplicatedDeltas
-from ue_ray.presets import PRESETS, preset
-from ue_ray.quality import psnr, ssim
-from ue_ray.samples import Sample, decode_rows
-from ue_ray.sampling import Block, decode_block, stratified_rows
-from ue_ray.storage.sources import open_source
-from ue_ray.training import TrainingPlan
+from ue_ray.noise.crafting.batches import Batch, Windows
+from ue_ray.noise.crafting.checkpoint import Checkpoints
+from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
+from ue_ray.noise.methods import NoiseArtifact, NoiseConfig, new_method, open_noise
+from ue_ray.protection.presets import PRESETS, preset
+from ue_ray.storage.inputs.blocks import Block, decode_block, stratified_rows
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.inputs.samples import Sample, decode_rows
 
 # Options of protect_dataset.py; None: the images as they are. First those of the table, then others to choose among.
 TABLE: dict[str, dict[str, Any] | None] = {

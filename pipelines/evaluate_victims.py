@@ -5,7 +5,7 @@ python pipelines/evaluate_victims.py --clean URI --protected URI --test URI --ou
 Writes results.json and report.html. Exit status: 0 done (whatever the outcome), 2 a mistake in what was asked for.
 """
 
-from ue_ray.command import run
+from ue_ray.cli import run
 from ue_ray.distributed.evaluate import EvaluateConfig, evaluate
 
 if __name__ == "__main__":

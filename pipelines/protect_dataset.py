@@ -4,7 +4,7 @@ Every input image ends as protected (OUTPUT/data) or rejected with a reason (OUT
 it holds _SUCCESS. Exit status: 0 done, 2 a mistake in what was asked for, 1 anything else.
 """
 
-from ue_ray.command import run
+from ue_ray.cli import run
 from ue_ray.distributed.protect import ProtectConfig, protect
 
 if __name__ == "__main__":

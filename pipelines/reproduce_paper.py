@@ -6,7 +6,7 @@ Writes DIR/EXPERIMENT/results.json, report.md and report.html. Exit status: 0 th
 does not, 2 a mistake in what was asked for.
 """
 
-from ue_ray.command import run
+from ue_ray.cli import run
 from ue_ray.distributed.reproduce import ReproduceConfig, reproduce
 
 if __name__ == "__main__":

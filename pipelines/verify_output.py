@@ -4,7 +4,7 @@ Reads everything again: sizes, SHA-256, counts, ids, images; with --input also e
 One line a fault, then a summary. Exit status: 0 no fault, 1 faults or not verified, 2 a mistake in what was asked for.
 """
 
-from ue_ray.command import run
+from ue_ray.cli import run
 from ue_ray.distributed.verify import VerifyConfig, verify
 
 if __name__ == "__main__":

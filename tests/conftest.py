@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.outputs import make_output, make_photos
-from ue_ray.storage.formats import FORMATS
+from ue_ray.storage.outputs.formats import FORMATS
 
 torch.set_num_threads(1)  # tests are small; threads would only fight each other
 

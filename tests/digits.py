@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ue_ray.sampling import Block, block_plan, decode_block
-from ue_ray.storage.listing import Listing
-from ue_ray.storage.sources import open_source
+from ue_ray.storage.inputs.blocks import Block, block_plan, decode_block
+from ue_ray.storage.inputs.listing import Listing
+from ue_ray.storage.inputs.open_source import open_source
 
 
 def digits(per_class: int, classes: int = 10) -> tuple[object, Listing, np.ndarray]:

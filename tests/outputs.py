@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ue_ray.budget import Budget
-from ue_ray.images import encode
-from ue_ray.noise import NoiseArtifact, NoiseConfig
+from ue_ray.images.codec import encode
+from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import default_parameters
-from ue_ray.samples import Rejected, decode_rows
+from ue_ray.noise.methods import NoiseArtifact, NoiseConfig
 from ue_ray.storage.filesystem import join
-from ue_ray.storage.output import Output
-from ue_ray.storage.shards import ShardWriter, plan_shards
-from ue_ray.storage.sources import open_source
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.inputs.samples import Rejected, decode_rows
+from ue_ray.storage.outputs.output import Output
+from ue_ray.storage.outputs.shards import ShardWriter, plan_shards
 
 BUDGET = Budget(8 / 255)
 

@@ -72,7 +72,10 @@ def test_storage_pulls_in_neither_torch_nor_ray() -> None:
 
 def test_what_lists_and_decodes_starts_without_torch() -> None:
     """Each process that imports torch takes half a gigabyte and two seconds, and Ray starts many."""
-    names = ["ue_ray.sampling", *(f"ue_ray.distributed.{name}" for name in ("survey", "stream", "small_actors"))]
+    names = [
+        "ue_ray.storage.inputs.blocks",
+        *(f"ue_ray.distributed.{name}" for name in ("survey", "stream", "boards")),
+    ]
     result = import_in_fresh_python(names)
     assert not result["failures"], "\n".join(result["failures"])
     assert "torch" not in result["loaded"]

@@ -29,8 +29,8 @@ from benchmarks.reliability.jobs import Job, circumstances, faults, outcome, par
 from tests.storage.conftest import running_store
 from tests.storage.faulty_proxy import FaultyProxy
 from ue_ray.storage.filesystem import resolve
-from ue_ray.storage.output import Output
-from ue_ray.storage.sources import open_source
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.outputs.output import Output
 
 LIMIT = 1500  # seconds
 SECRETS = {"AWS_ACCESS_KEY_ID": "uekey", "AWS_SECRET_ACCESS_KEY": "uesecret", "AWS_REGION": "us-east-1"}

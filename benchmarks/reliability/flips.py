@@ -20,9 +20,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from ue_ray.machine import machine, versions
-from ue_ray.storage.formats import FORMATS
-from ue_ray.verification import Verification
+from ue_ray.learning.machine import machine, versions
+from ue_ray.protection.verify import Verification
+from ue_ray.storage.outputs.formats import FORMATS
 
 
 def kinds_of_files(output: Path) -> dict[str, list[Path]]:

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.reliability.jobs import Job, circumstances, faults, parser, protected, rejected, write
 from tests.hostile import bombs, mutations, seeds
-from ue_ray.storage.sources import open_source
+from ue_ray.storage.inputs.open_source import open_source
 
 LIMIT = 900  # seconds
 

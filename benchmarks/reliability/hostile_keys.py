@@ -35,10 +35,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.reliability.jobs import ROOT, Job, circumstances, faults, parser, write
 from tests.storage.conftest import running_store
 from tests.storage.hostile import hostile_keys
-from ue_ray.images import encode
+from ue_ray.images.codec import encode
 from ue_ray.storage.filesystem import resolve
-from ue_ray.storage.formats import FORMATS
-from ue_ray.storage.output import Output
+from ue_ray.storage.outputs.formats import FORMATS
+from ue_ray.storage.outputs.output import Output
 
 LIMIT = 600  # seconds
 OURS = ("out", "ray", "log")  # below the work folder: where the run may write

@@ -25,14 +25,14 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.processes import Watch, end
-from ue_ray.images import decode
-from ue_ray.machine import machine, versions
+from ue_ray.images.codec import decode
+from ue_ray.learning.machine import machine, versions
+from ue_ray.protection.verify import Verification
 from ue_ray.storage.filesystem import resolve
-from ue_ray.storage.formats import Entry, format_of
-from ue_ray.storage.output import Output
-from ue_ray.storage.records import fetched
-from ue_ray.storage.sources import open_source
-from ue_ray.verification import Verification
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.outputs.formats import Entry, format_of
+from ue_ray.storage.outputs.output import Output
+from ue_ray.storage.outputs.records import fetched
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0

@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.processes import Process
 from benchmarks.reliability.jobs import Job, circumstances, compare, faults, outcome, parser, write
-from ue_ray.storage.formats import FORMATS
-from ue_ray.storage.sources import open_source
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.outputs.formats import FORMATS
 
 LIMIT = 400  # seconds; a run that takes longer hangs
 MOST_RESUMES = 4

@@ -20,8 +20,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.reliability.jobs import Job, circumstances, parser, write
-from ue_ray.images import encode
-from ue_ray.storage.output import Output
+from ue_ray.images.codec import encode
+from ue_ray.storage.outputs.output import Output
 
 LIMIT = 3000  # seconds
 KINDS = ("driver", "ray::MapWorker", "decoder")

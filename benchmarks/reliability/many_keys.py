@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks.reliability.jobs import circumstances, write
-from ue_ray.storage import folder
+from ue_ray.storage.inputs import folder
 
 PER_USER = 1000
 

@@ -8,11 +8,11 @@ import ray
 import torch
 
 from tests.noise.test_contract import CPU, config_for
-from ue_ray.budget import Budget
-from ue_ray.distributed.craft import class_deltas
-from ue_ray.distributed.delta_actors import SharedDeltas
+from ue_ray.distributed.crafting.craft import class_deltas
+from ue_ray.distributed.crafting.delta_actors import SharedDeltas
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
 from ue_ray.noise.delta_file import whole
-from ue_ray.noise.deltas import ReplicatedDeltas
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 

@@ -7,9 +7,9 @@ import torch
 
 from tests.digits import digit_blocks
 from tests.noise.test_contract import CPU, batch_of, config_for, craft
-from ue_ray.budget import Budget
-from ue_ray.distributed.delta_server import DeltaServer, ServedNoise
-from ue_ray.noise import METHODS, open_noise
+from ue_ray.distributed.applying.delta_server import DeltaServer, ServedNoise
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.methods import METHODS, open_noise
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 

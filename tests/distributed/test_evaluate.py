@@ -10,8 +10,8 @@ from PIL import Image
 from ue_ray.distributed.evaluate import EvaluateConfig, evaluate
 from ue_ray.distributed.protect import ProtectConfig, protect
 from ue_ray.errors import UserError
-from ue_ray.storage.committed import OutputSource
-from ue_ray.storage.folder import FolderSource
+from ue_ray.storage.inputs.committed import OutputSource
+from ue_ray.storage.inputs.folder import FolderSource
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from ue_ray.storage.output import Output
+from ue_ray.storage.outputs.output import Output
 
 pytestmark = pytest.mark.ray
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ue_ray.command import run
+from ue_ray.cli import run
 from ue_ray.distributed.protect import ProtectConfig, protect
 from ue_ray.distributed.survey import Survey, _survey
 from ue_ray.errors import RunError

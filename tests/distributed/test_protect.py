@@ -13,11 +13,11 @@ from PIL import Image
 from ue_ray.distributed.protect import ProtectConfig, protect
 from ue_ray.distributed.verify import VerifyConfig, verify
 from ue_ray.errors import UserError
-from ue_ray.images import decode
-from ue_ray.noise import NoiseArtifact
+from ue_ray.images.codec import decode
 from ue_ray.noise.delta_file import whole
-from ue_ray.storage.output import Output
-from ue_ray.storage.sources import open_source
+from ue_ray.noise.methods import NoiseArtifact
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.outputs.output import Output
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 

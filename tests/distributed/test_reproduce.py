@@ -12,7 +12,7 @@ from tests.distributed.test_evaluate import tinted  # noqa: F401
 from ue_ray.distributed.reproduce import ReproduceConfig, reproduce
 from ue_ray.errors import FaultsFound, UserError
 from ue_ray.experiments import SCALES, faces, transfer
-from ue_ray.storage.committed import OutputSource
+from ue_ray.storage.inputs.committed import OutputSource
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 

@@ -26,7 +26,7 @@ from PIL import Image
 
 from tests.storage.conftest import running_store
 from ue_ray.storage.filesystem import join, read_bytes, resolve, walk, write_bytes
-from ue_ray.storage.output import Output
+from ue_ray.storage.outputs.output import Output
 
 ROOT = Path(__file__).parents[2]
 UNPICKLES = re.compile(r"(torch|np|numpy)\.(load|save)|(pickle|cloudpickle|ray\.cloudpickle|joblib|dill|shelve)(\..*)?")

@@ -7,7 +7,7 @@ import ray
 
 from ue_ray.distributed.survey import craft_blocks, survey
 from ue_ray.errors import UserError
-from ue_ray.storage.sources import open_source
+from ue_ray.storage.inputs.open_source import open_source
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 

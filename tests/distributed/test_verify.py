@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.outputs import make_output, make_photos
-from ue_ray.command import run
+from ue_ray.cli import run
 from ue_ray.distributed.verify import VerifyConfig, verify
 from ue_ray.errors import RunError
-from ue_ray.storage.folder import FolderSource
+from ue_ray.storage.inputs.folder import FolderSource
 
 pytestmark = pytest.mark.ray
 

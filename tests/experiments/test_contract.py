@@ -2,12 +2,12 @@
 
 import pytest
 
-from ue_ray.countermeasures import parse
 from ue_ray.errors import UserError
+from ue_ray.evaluation.countermeasures import parse
 from ue_ray.experiments import EXPERIMENTS, SCALES, Result, experiment
 from ue_ray.experiments.report import markdown, summarised
-from ue_ray.models import check_model
-from ue_ray.noise import check_method
+from ue_ray.learning.models import check_model
+from ue_ray.noise.methods import check_method
 
 
 @pytest.mark.parametrize("scale", SCALES)

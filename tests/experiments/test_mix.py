@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from tests.test_evaluation import data_set
+from tests.evaluation.test_victim import data_set
 from ue_ray.errors import UserError
-from ue_ray.evaluation import DataSet
+from ue_ray.evaluation.victim import DataSet
 from ue_ray.experiments import Mix
 from ue_ray.experiments.mix import compose
 

@@ -1,11 +1,11 @@
 import numpy as np
 import torch
 
+from tests.evaluation.test_victim import data_set
 from tests.noise.test_contract import config_for
-from tests.test_evaluation import data_set
-from ue_ray.budget import Budget
 from ue_ray.experiments.trigger import triggered
-from ue_ray.noise import NoiseArtifact
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.methods import NoiseArtifact
 
 
 def test_each_image_carries_the_noise_of_the_class_it_is_to_be_taken_for():

@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from tests.digits import digit_blocks
-from ue_ray.batches import Batch, Windows
-from ue_ray.budget import Budget
-from ue_ray.compute import Compute
 from ue_ray.errors import UserError
-from ue_ray.images import decode, encode
-from ue_ray.noise import METHODS, NoiseArtifact, NoiseConfig, new_method, open_noise
-from ue_ray.noise.checkpoint import Checkpoints
+from ue_ray.images.codec import decode, encode
+from ue_ray.learning.compute import Compute
+from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import default_parameters
+from ue_ray.noise.crafting.batches import Batch, Windows
+from ue_ray.noise.crafting.checkpoint import Checkpoints
+from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
 from ue_ray.noise.delta_file import whole
-from ue_ray.noise.deltas import ReplicatedDeltas
+from ue_ray.noise.methods import METHODS, NoiseArtifact, NoiseConfig, new_method, open_noise
 
 SIDE = 16
 CPU = Compute.detect("cpu")

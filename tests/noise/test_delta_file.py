@@ -4,11 +4,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ue_ray.budget import Budget
 from ue_ray.errors import UserError
 from ue_ray.noise import delta_file
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas, read_classes
 from ue_ray.noise.delta_file import DeltaFile, in_chunks, whole, write_deltas
-from ue_ray.noise.deltas import ReplicatedDeltas, read_classes
 
 SHAPE = (11, 3, 4, 4)
 ROW = 4 * 3 * 4 * 4

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.storage.faulty_proxy import FAULTS, FaultyProxy
-from ue_ray.errors import UserError
+from ue_ray.errors import ReadFailure, UserError
 from ue_ray.storage import retry, s3
 from ue_ray.storage.filesystem import (
     OutOfReach,
@@ -23,8 +23,7 @@ from ue_ray.storage.filesystem import (
     walk,
     write_bytes,
 )
-from ue_ray.storage.listing import ReadFailure
-from ue_ray.storage.sources import open_source
+from ue_ray.storage.inputs.open_source import open_source
 
 
 @pytest.fixture

@@ -13,15 +13,14 @@ from urllib.parse import quote, unquote
 import pytest
 from pyarrow import fs
 
-from ue_ray.errors import UserError
-from ue_ray.images import ImageError, decode
+from ue_ray.errors import ReadFailure, UserError
+from ue_ray.evaluation.runs import VictimRuns
+from ue_ray.images.codec import ImageError, decode
 from ue_ray.storage.filesystem import OutOfReach, join, list_names, read_bytes, remove_tree, resolve, walk, write_bytes
-from ue_ray.storage.folder import FolderSource
-from ue_ray.storage.listing import ReadFailure
-from ue_ray.storage.output import CommitError, Output
-from ue_ray.storage.shards import ShardWriter
-from ue_ray.storage.sources import open_source
-from ue_ray.victim_runs import VictimRuns
+from ue_ray.storage.inputs.folder import FolderSource
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.outputs.output import CommitError, Output
+from ue_ray.storage.outputs.shards import ShardWriter
 
 CARD = {"input": {"images": 300}}
 

@@ -14,14 +14,18 @@ from typing import Any
 
 import ray
 
-from ue_ray.budget import Budget, parse_epsilon
-from ue_ray.countermeasures import Countermeasure, parse
 from ue_ray.distributed import cluster
-from ue_ray.distributed.spanning_victim import check_room
 from ue_ray.distributed.survey import survey
-from ue_ray.distributed.victims import handled, identified, load, train_victims
-from ue_ray.errors import UserError
-from ue_ray.evaluation import (
+from ue_ray.distributed.victims.spanning_victim import check_room
+from ue_ray.distributed.victims.train_victims import handled, identified, load, train_victims
+from ue_ray.errors import UserError, check_at_least, listed, listed_among, parse_seeds
+from ue_ray.evaluation.countermeasures import Countermeasure, parse
+from ue_ray.evaluation.guards import find_guards
+from ue_ray.evaluation.report.evaluation import console_table, headline, html_page
+from ue_ray.evaluation.runs import VictimRun, VictimRuns
+from ue_ray.evaluation.trackers import parse_trackers
+from ue_ray.evaluation.training import TrainingPlan, check_augmentation
+from ue_ray.evaluation.victim import (
     CONTROLS,
     Comparison,
     DataSet,
@@ -29,17 +33,12 @@ from ue_ray.evaluation import (
     compare,
     random_control,
 )
-from ue_ray.guards import find_guards
-from ue_ray.machine import machine, versions
-from ue_ray.models import SMALLEST_IMAGE, check_model
-from ue_ray.options import check_at_least, listed, listed_among, parse_seeds
-from ue_ray.report import console_table, headline, html_page
+from ue_ray.learning.machine import machine, versions
+from ue_ray.learning.models import SMALLEST_IMAGE, check_model
+from ue_ray.noise.budget import Budget, parse_epsilon
 from ue_ray.storage.filesystem import absolute, join, write_bytes
-from ue_ray.storage.output import Output
-from ue_ray.storage.sources import BUILTINS, Source, has_own_labels, open_source
-from ue_ray.trackers import parse_trackers
-from ue_ray.training import TrainingPlan, check_augmentation
-from ue_ray.victim_runs import VictimRun, VictimRuns
+from ue_ray.storage.inputs.open_source import BUILTINS, Source, has_own_labels, open_source
+from ue_ray.storage.outputs.output import Output
 
 
 @dataclass(frozen=True)

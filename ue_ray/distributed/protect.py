@@ -9,17 +9,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
-from ue_ray.budget import Budget, Norm, parse_epsilon
-from ue_ray.class_map import ClassMap, labels_for_artifact, read_class_map
-from ue_ray.compute import Compute
 from ue_ray.distributed import cluster
-from ue_ray.distributed.apply import apply
-from ue_ray.distributed.craft import DeltaTable, Workers, craft
+from ue_ray.distributed.applying.apply import apply
+from ue_ray.distributed.crafting.craft import DeltaTable, Workers, craft
 from ue_ray.distributed.survey import Summary, survey
 from ue_ray.errors import UserError
-from ue_ray.machine import versions
-from ue_ray.models import check_model
-from ue_ray.noise import NoiseArtifact, check_method
+from ue_ray.learning.compute import Compute
+from ue_ray.learning.machine import versions
+from ue_ray.learning.models import check_model
+from ue_ray.noise.budget import Budget, Norm, parse_epsilon
 from ue_ray.noise.config import (
     Granularity,
     NoiseConfig,
@@ -28,14 +26,16 @@ from ue_ray.noise.config import (
     class_wise_batch_size,
     default_parameters,
 )
-from ue_ray.noise.random import Random
-from ue_ray.presets import preset
-from ue_ray.protection import surviving_share
-from ue_ray.samples import Handling
+from ue_ray.noise.methods import NoiseArtifact, check_method
+from ue_ray.noise.methods.random import Random
+from ue_ray.protection.class_map import ClassMap, labels_for_artifact, read_class_map
+from ue_ray.protection.presets import preset
+from ue_ray.protection.shard import surviving_share
 from ue_ray.storage.filesystem import absolute, join
-from ue_ray.storage.formats.base import WORK
-from ue_ray.storage.output import Mode, Output
-from ue_ray.storage.sources import open_source
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.inputs.samples import Handling
+from ue_ray.storage.outputs.formats.base import WORK
+from ue_ray.storage.outputs.output import Mode, Output
 
 
 @dataclass(frozen=True)

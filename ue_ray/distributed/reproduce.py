@@ -13,28 +13,27 @@ from typing import Any, Literal
 
 import ray
 
-from ue_ray.countermeasures import parse
 from ue_ray.distributed import cluster
-from ue_ray.distributed.data_parts import TEST, TRAIN, Part, parts
 from ue_ray.distributed.protect import ProtectConfig, protect, say
 from ue_ray.distributed.survey import Survey, survey
-from ue_ray.distributed.victims import handled, identified, load, train_victims
-from ue_ray.errors import FaultsFound, UserError
-from ue_ray.evaluation import DataSet, check_same_classes
+from ue_ray.distributed.victims.data_parts import TEST, TRAIN, Part, parts
+from ue_ray.distributed.victims.train_victims import handled, identified, load, train_victims
+from ue_ray.errors import FaultsFound, UserError, check_at_least, parse_seeds
+from ue_ray.evaluation.countermeasures import parse
+from ue_ray.evaluation.runs import VictimRun, VictimRuns
+from ue_ray.evaluation.trackers import Tracker, parse_trackers
+from ue_ray.evaluation.training import TrainingPlan, check_augmentation
+from ue_ray.evaluation.victim import DataSet, check_same_classes
 from ue_ray.experiments import SCALES, Arm, Mix, Recipe, Scale, experiment
 from ue_ray.experiments.mix import compose
 from ue_ray.experiments.page import experiment_page
 from ue_ray.experiments.report import markdown, summarised
 from ue_ray.experiments.trigger import triggered
-from ue_ray.machine import machine, versions
-from ue_ray.models import SMALLEST_IMAGE
-from ue_ray.noise import NoiseArtifact
-from ue_ray.options import check_at_least, parse_seeds
+from ue_ray.learning.machine import machine, versions
+from ue_ray.learning.models import SMALLEST_IMAGE
+from ue_ray.noise.methods import NoiseArtifact
 from ue_ray.storage.filesystem import absolute, join, write_bytes
-from ue_ray.storage.sources import open_source
-from ue_ray.trackers import Tracker, parse_trackers
-from ue_ray.training import TrainingPlan, check_augmentation
-from ue_ray.victim_runs import VictimRun, VictimRuns
+from ue_ray.storage.inputs.open_source import open_source
 
 
 @dataclass(frozen=True)

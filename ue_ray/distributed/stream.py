@@ -12,7 +12,7 @@ import ray.data
 
 from ue_ray.distributed.cluster import cpus, largest_nodes, node_shares
 from ue_ray.distributed.survey import Survey, craft_blocks
-from ue_ray.sampling import BLOCK_ROWS, Block, decode_block
+from ue_ray.storage.inputs.blocks import BLOCK_ROWS, Block, decode_block
 
 MAX_BLOCKS = 4096  # that the driver holds, whatever the input's size
 TASK_BYTES = 4 << 20  # decoded pixels of a task, or one block: below that Ray's own cost of a task shows

@@ -11,10 +11,10 @@ import ray
 
 from ue_ray.distributed.cluster import causes
 from ue_ray.errors import UserError
-from ue_ray.samples import DEFAULT_HANDLING, Handling
-from ue_ray.sampling import block_plan, natural_side, probe_shapes, stratified_rows
-from ue_ray.storage.listing import NO_LABEL, Source
-from ue_ray.storage.shards import plan_shards
+from ue_ray.storage.inputs.blocks import block_plan, natural_side, probe_shapes, stratified_rows
+from ue_ray.storage.inputs.listing import NO_LABEL, Source
+from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling
+from ue_ray.storage.outputs.shards import plan_shards
 
 FINGERPRINT = b"fingerprint"  # of the whole listing, on its table
 

@@ -13,14 +13,14 @@ import ray
 import torch
 
 from ue_ray.distributed import cluster
+from ue_ray.distributed.console import Progress
 from ue_ray.errors import FaultsFound
-from ue_ray.file_checks import FileCheck, FileChecker, Originals
-from ue_ray.progress import Progress
+from ue_ray.protection.verify import Verification
+from ue_ray.protection.verify_file import FileCheck, FileChecker, Originals
 from ue_ray.storage.filesystem import absolute
-from ue_ray.storage.listing import Source
-from ue_ray.storage.shards import FileRecord
-from ue_ray.storage.sources import open_source
-from ue_ray.verification import Verification
+from ue_ray.storage.inputs.listing import Source
+from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.outputs.shards import FileRecord
 
 
 @dataclass(frozen=True)

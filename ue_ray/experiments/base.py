@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
-from ue_ray import measures
+from ue_ray.evaluation import measures
 
 CLEAN = "clean"
 

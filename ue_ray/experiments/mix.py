@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ue_ray.errors import UserError
-from ue_ray.evaluation import DataSet
+from ue_ray.evaluation.victim import DataSet
 from ue_ray.experiments.base import Mix
-from ue_ray.sampling import stratified_rows
+from ue_ray.storage.inputs.blocks import stratified_rows
 
 
 def compose(

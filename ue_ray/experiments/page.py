@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ue_ray.evaluation.measures import Runs
+from ue_ray.evaluation.report.figures import confusion_section, learning_curves, origin_section, verification_section
+from ue_ray.evaluation.report.html import Html, caption, element, page, section, table
 from ue_ray.experiments.base import CLEAN, Experiment
 from ue_ray.experiments.report import HEADING, outcome
-from ue_ray.figures import confusion_section, learning_curves, origin_section, verification_section
-from ue_ray.html import Html, caption, element, page, section, table
-from ue_ray.measures import Runs
 
 COLOURS = 7  # of arms, in the style sheet
 MOST_LINES = COLOURS + 1  # in a chart: theirs, and clean

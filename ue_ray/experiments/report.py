@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ue_ray.evaluation.measures import VERIFICATION_HEADING, Estimate, Runs, span, verification_rows
 from ue_ray.experiments.base import Claim, Experiment, Result
-from ue_ray.measures import VERIFICATION_HEADING, Estimate, Runs, span, verification_rows
 
 HEADING = ("trained on", "final", "peak", "at epoch", "the paper")
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ue_ray.batches import Batch
-from ue_ray.compute import Compute
-from ue_ray.evaluation import DataSet
-from ue_ray.noise import NoiseArtifact, open_noise
+from ue_ray.evaluation.victim import DataSet
+from ue_ray.learning.compute import Compute
+from ue_ray.noise.crafting.batches import Batch
+from ue_ray.noise.methods import NoiseArtifact, open_noise
 
 
 def triggered(test: DataSet, artifact: NoiseArtifact, seed: int = 0) -> DataSet:

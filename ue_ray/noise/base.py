@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from ue_ray.batches import Windows
-from ue_ray.compute import Compute
+from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
-from ue_ray.noise.checkpoint import Checkpoints
 from ue_ray.noise.config import Granularity, NoiseConfig
-from ue_ray.noise.deltas import ClassDeltas
-from ue_ray.noise.perturb import Noise
-from ue_ray.noise.rounds import Report
+from ue_ray.noise.crafted import Noise
+from ue_ray.noise.crafting.batches import Windows
+from ue_ray.noise.crafting.checkpoint import Checkpoints
+from ue_ray.noise.crafting.class_deltas import ClassDeltas
+from ue_ray.noise.crafting.rounds import Report
 
 
 class NoiseMethod(ABC):

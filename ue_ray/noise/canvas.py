@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ue_ray.batches import own_generator
+from ue_ray.noise.crafting.batches import own_generator
 
 
 def spread(delta: Tensor, height: int, width: int) -> Tensor:

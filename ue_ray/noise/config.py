@@ -6,10 +6,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from ue_ray.budget import Budget
 from ue_ray.errors import UserError
-from ue_ray.models import check_model
-from ue_ray.noise.views import check_views
+from ue_ray.learning.models import check_model
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.crafting.views import check_views
 
 Granularity = Literal["class-wise", "sample-wise"]
 Schedule = Literal["online", "alternating"]

@@ -1,0 +1,26 @@
+"""Neither waits for a while: the block ends when what it waits for was shown."""
+
+import threading
+
+from ue_ray.distributed.boards import Epochs, watching
+
+
+def test_each_new_value_is_shown_once_and_no_empty_one():
+    values = iter([0, 0, 1, 1, 3])
+    shown, last = [], threading.Event()
+
+    def show(value):
+        shown.append(value)
+        if value == 4:
+            last.set()
+
+    with watching(lambda: next(values, 4), show):
+        assert last.wait(60)
+    assert shown == [1, 3, 4]
+
+
+def test_epochs_are_counted_once_though_a_victim_starts_again():
+    epochs = Epochs()
+    for victim, epoch in (("a", 1), ("a", 2), ("b", 1), ("a", 1)):
+        epochs.reached(victim, epoch)
+    assert epochs.total() == 3

@@ -1,0 +1,195 @@
+"""What holds for every countermeasure, and what each does: one table, one set of tests."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from tests.digits import digit_blocks
+from ue_ray.errors import UserError
+from ue_ray.evaluation.countermeasures import COUNTERMEASURES, Countermeasure, parse
+from ue_ray.evaluation.training import TrainingPlan
+from ue_ray.evaluation.victim import load_data_set, run_victim
+from ue_ray.learning.compute import Compute
+from ue_ray.learning.models import build
+from ue_ray.storage.inputs.open_source import open_source
+
+TABLE = {  # name -> what it changes
+    "none": None,
+    "cutout": "augment",
+    "mixup": "augment",
+    "cutmix": "augment",
+    "fast-autoaugment": "augment",
+    "autoaugment": "augment",
+    "randaugment": "augment",
+    "grayscale": "purify",
+    "jpeg-95": "purify",
+    "jpeg-50": "purify",
+    "resize-half": "purify",
+    "bit-depth-3": "purify",
+    "gaussian-blur": "purify",
+    "gaussian-blur-0.5": "purify",
+    "adversarial-training-8": "augment",
+    "early-stopping": None,
+}
+CPU = Compute.detect("cpu")
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Digits in colours of their own: uint8 [20,28,28,3]."""
+    found = np.concatenate([block.images for block in digit_blocks(per_class=2, side=28)()]).transpose(0, 2, 3, 1)
+    tint = np.random.default_rng(0).uniform(0.2, 1, (len(found), 1, 1, 3))
+    return (found * tint).astype(np.uint8)
+
+
+def test_the_table_covers_every_countermeasure():
+    assert {type(parse(name)) for name in TABLE} == set(COUNTERMEASURES.values())
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_contract(name, images):
+    countermeasure = parse(name)
+    before = images.copy()
+    images.flags.writeable = False  # as arrays from an object store are
+    purified = countermeasure.purify(images)
+    images.flags.writeable = True
+    np.testing.assert_array_equal(images, before)
+    assert (purified.shape, purified.dtype) == (images.shape, images.dtype)
+    assert countermeasure.purifies == (TABLE[name] == "purify")
+    assert np.array_equal(purified, images) != countermeasure.purifies
+    np.testing.assert_array_equal(parse(name).purify(images), purified)  # always in the same way
+    np.testing.assert_array_equal(countermeasure.purify(images[7:8]), purified[7:8])  # each image by itself
+    assert list(inspect.signature(countermeasure.purify).parameters) == ["images"]  # it knows of nothing else
+    assert countermeasure.purify(images[:, :13, :13]).shape == (20, 13, 13, 3)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_contract_of_augmenting(name, images):
+    countermeasure = parse(name)
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32) / 255
+    targets = functional.one_hot(torch.arange(20) % 10, 10).to(torch.float32)
+    network = build("resnet9", 10, 28)
+    weights = {key: value.clone() for key, value in network.state_dict().items()}
+
+    def augmented(seed):
+        given = batch.clone(), targets.clone()
+        found = countermeasure.augment(*given, network, torch.Generator().manual_seed(seed))
+        assert torch.equal(given[0], batch)
+        assert torch.equal(given[1], targets)
+        return found
+
+    changed, mixed = augmented(0)
+    assert (changed.shape, changed.dtype, mixed.shape) == (batch.shape, batch.dtype, targets.shape)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    torch.testing.assert_close(mixed.sum(1), torch.ones(20))
+    assert countermeasure.augments == (TABLE[name] == "augment")
+    assert torch.equal(changed, batch) != countermeasure.augments
+    assert torch.equal(augmented(0)[0], changed)
+    assert torch.equal(augmented(1)[0], changed) != countermeasure.augments
+    assert network.training
+    assert all(weight.requires_grad for weight in network.parameters())
+    assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+
+
+def test_cutout_blanks_at_most_a_quarter():
+    changed, _ = parse("cutout").augment(
+        torch.ones(200, 3, 32, 32), torch.ones(200, 1), nn.Identity(), torch.Generator().manual_seed(0)
+    )
+    blank = (changed == 0).all(1).sum((1, 2))
+    assert blank.max() == 256
+    assert blank.min() >= 64  # a corner's
+
+
+@pytest.mark.parametrize("name", ["mixup", "cutmix"])
+def test_labels_are_mixed_as_the_pixels_are(name):
+    classes = torch.arange(4).repeat(8)
+    images = (classes / 3).view(-1, 1, 1, 1).expand(-1, 3, 32, 32).contiguous()
+    targets = functional.one_hot(classes, 4).to(torch.float32)
+    for seed in range(10):
+        changed, mixed = parse(name).augment(images, targets, nn.Identity(), torch.Generator().manual_seed(seed))
+        expected = (mixed * torch.arange(4) / 3).sum(1)
+        torch.testing.assert_close(changed.mean((1, 2, 3)), expected, rtol=0, atol=0.02 if name == "mixup" else 0.5)
+    if name == "cutmix":
+        assert set(changed.unique().tolist()) <= set((torch.arange(4) / 3).tolist())
+
+
+def test_an_adversarial_batch_is_harder_and_within_its_budget(images):
+    torch.manual_seed(0)
+    network = build("resnet9", 10, 28)
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32) / 255
+    targets = functional.one_hot(torch.arange(20) % 10, 10).to(torch.float32)
+    moved, _ = parse("adversarial-training-8").augment(batch, targets, network, torch.Generator().manual_seed(0))
+    assert (moved - batch).abs().max() <= 8 / 255 + 1e-6
+    network.eval()
+    assert functional.cross_entropy(network(moved), targets) > functional.cross_entropy(network(batch), targets)
+
+
+def test_early_stopping_keeps_a_tenth_and_takes_the_epoch_that_does_best_on_it():
+    source = open_source("mnist5k-test")
+    digits = load_data_set(source, source.list(), 14)
+    plan = TrainingPlan("resnet9", 3, batch_size=64, augmentation="none")
+    result = run_victim(digits, digits, "clean", "early-stopping", plan, CPU)
+    known = [epoch["held_out_accuracy"] for epoch in result["curve"]]
+    best = max(range(3), key=lambda epoch: (known[epoch], epoch))
+    assert all(accuracy is not None and round(accuracy * 100) == pytest.approx(accuracy * 100) for accuracy in known)
+    assert result["final_test_accuracy"] == result["curve"][best]["test_accuracy"]
+
+
+def test_only_a_change_of_representation_reaches_the_test_images():
+    assert [name for name in TABLE if parse(name).on_test] == ["grayscale"]
+    assert Countermeasure.on_test is False
+
+
+def test_grayscale_leaves_no_colour(images):
+    gray = parse("grayscale").purify(images)
+    np.testing.assert_array_equal(gray, gray[..., :1].repeat(3, -1))
+    assert abs(gray[..., 0].mean() - (images @ [0.299, 0.587, 0.114]).mean()) < 1
+
+
+def test_a_lower_quality_loses_more(images):
+    lost = [np.abs(parse(f"jpeg-{quality}").purify(images) - images.astype(int)).mean() for quality in (100, 75, 10)]
+    assert 0 < lost[0] < lost[1] < lost[2]
+
+
+def test_resizing_keeps_what_is_smooth_and_loses_what_is_fine():
+    smooth = np.broadcast_to(np.arange(32, dtype=np.uint8)[:, None, None] * 4, (1, 32, 32, 3))
+    fine = np.indices((32, 32)).sum(0, dtype=np.uint8)[None, :, :, None].repeat(3, -1) % 2 * 16 + 100
+    resized = [parse("resize-half").purify(image).astype(int) for image in (smooth, fine)]
+    assert np.abs(resized[0] - smooth).max() <= 4
+    assert np.ptp(resized[1]) <= 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "jpg-50",
+        "jpeg",
+        "jpeg-0",
+        "jpeg-101",
+        "jpeg-high",
+        "resize",
+        "grayscale-2",
+        "bit-depth-8",
+        "bit",
+        "gaussian-blur-9",
+    ],
+)
+def test_an_unknown_name_lists_the_choices(name):
+    with pytest.raises(UserError) as caught:
+        parse(name)
+    assert str(caught.value) == (
+        f"unknown countermeasure {name!r}: choose among none, cutout, mixup, cutmix, fast-autoaugment, autoaugment, "
+        "randaugment, grayscale, jpeg-1 ... jpeg-100, resize-half, bit-depth-1 ... bit-depth-7, gaussian-blur, "
+        "gaussian-blur-0.5 ... gaussian-blur-5, adversarial-training-1 ... adversarial-training-32, early-stopping"
+    )
+
+
+def test_fewer_bits_are_fewer_levels(images):
+    assert len(np.unique(parse("bit-depth-2").purify(images))) == 4
+    assert parse("bit-depth-1").purify(np.array([[0, 100, 200, 255]], np.uint8)).tolist() == [[0, 0, 255, 255]]

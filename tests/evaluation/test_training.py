@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.digits import digit_blocks
+from ue_ray.errors import UserError
+from ue_ray.evaluation.training import LabelledImages, TrainingPlan, crop, crop_flip, train_classifier
+from ue_ray.learning.compute import Compute
+from ue_ray.learning.steps import cosine_learning_rate
+
+CPU = Compute.detect("cpu")
+
+
+def pair_of_digits():
+    """Zeros and ones: 80 to train on, 40 to test on."""
+    blocks = list(digit_blocks(per_class=60, side=16, classes=2)())
+    images = torch.from_numpy(np.concatenate([block.images for block in blocks]))
+    labels = torch.from_numpy(np.concatenate([block.labels for block in blocks]))
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(0))
+    rows, held_out = order[:80], order[80:]
+    return LabelledImages(images[rows], labels[rows]), LabelledImages(images[held_out], labels[held_out])
+
+
+@pytest.fixture(scope="module")
+def two_digits():
+    return pair_of_digits()
+
+
+def test_a_victim_learns_zeros_from_ones_the_same_way_twice(two_digits):
+    train, test = two_digits
+    plan = TrainingPlan("resnet9", epochs=10, batch_size=16, augmentation="crop")
+    curves = [train_classifier(train, test, 2, plan, CPU).curve for _ in range(2)]
+    assert curves[0][-1].test_accuracy >= 0.95
+    assert [e.epoch for e in curves[0]] == list(range(1, 11))
+    assert [(e.train_loss, e.test_accuracy) for e in curves[0]] == [(e.train_loss, e.test_accuracy) for e in curves[1]]
+
+
+def test_labels_that_say_nothing_teach_nothing(two_digits):
+    train, test = two_digits
+    noise = LabelledImages(train.images, torch.randint(0, 2, (80,), generator=torch.Generator().manual_seed(0)))
+    curve = train_classifier(noise, test, 2, TrainingPlan("resnet9", 2, batch_size=16), CPU).curve
+    assert curve[-1].train_accuracy < 0.9
+
+
+def test_the_confusion_is_of_the_network_that_is_taken(two_digits):
+    train, test = two_digits
+    told = []
+    plan = TrainingPlan("resnet9", 3, batch_size=16, augmentation="none")
+    training = train_classifier(train, test, 2, plan, CPU, on_epoch=told.append)
+    assert told == training.curve
+    assert training.taken is training.curve[-1]
+    assert training.confusion.sum(1).tolist() == torch.bincount(test.labels).tolist()
+    assert training.confusion.trace() / 40 == pytest.approx(training.taken.test_accuracy)
+
+
+def test_a_set_smaller_than_a_batch_is_one_batch(two_digits):
+    train, test = two_digits
+    few = LabelledImages(train.images[:5], train.labels[:5])
+    assert len(train_classifier(few, test, 2, TrainingPlan("resnet9", 1), CPU).curve) == 1
+
+
+def test_crops_are_shifts_with_a_black_border():
+    images = torch.full((50, 3, 32, 32), 9, dtype=torch.uint8)
+    cropped = crop(images, torch.Generator().manual_seed(0))
+    assert cropped.shape == images.shape
+    kept = (cropped == 9).sum((1, 2, 3)) // 3
+    assert kept.min() >= 28 * 28
+    assert len(kept.unique()) > 5
+
+
+def test_flips_mirror_about_half_of_the_images():
+    ramp = torch.arange(32, dtype=torch.uint8).expand(200, 3, 32, 32).contiguous()
+    flipped = crop_flip(ramp, torch.Generator().manual_seed(0))
+    falling = (flipped[:, 0, 16, 20].int() < flipped[:, 0, 16, 12].int()).sum()
+    assert 70 < falling < 130
+
+
+def test_the_cosine_goes_from_the_start_to_zero():
+    assert cosine_learning_rate(0.1, 0, 60) == pytest.approx(0.1)
+    assert cosine_learning_rate(0.1, 30, 60) == pytest.approx(0.05)
+    assert cosine_learning_rate(0.1, 60, 60) == pytest.approx(0.0, abs=1e-8)
+
+
+def test_an_unknown_augmentation_lists_the_choices(two_digits):
+    train, test = two_digits
+    with pytest.raises(UserError, match="crop-flip, crop, none"):
+        train_classifier(train, test, 2, TrainingPlan("resnet9", 1, augmentation="cutout"), CPU)

@@ -1,0 +1,51 @@
+import math
+
+import numpy as np
+import pytest
+
+from ue_ray.images.quality import psnr, ssim
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(20, 236, (24, 30, 3), dtype=np.uint8)
+
+
+def test_an_image_is_like_itself(image):
+    assert psnr(image, image) == math.inf
+    assert ssim(image, image) == pytest.approx(1)
+
+
+def test_psnr_by_hand(image):
+    assert psnr(image, image + np.uint8(4)) == pytest.approx(10 * math.log10(255**2 / 16))
+
+
+def test_ssim_of_two_flat_images_is_that_of_their_means():
+    dark, bright = np.full((20, 20, 3), 50, np.uint8), np.full((20, 20, 3), 100, np.uint8)
+    stable = (0.01 * 255) ** 2
+    assert ssim(dark, bright) == pytest.approx((2 * 50 * 100 + stable) / (50**2 + 100**2 + stable))
+
+
+def test_ssim_of_one_window_is_its_definition(image):
+    """Weighted moments of an 11x11 image, written out."""
+    before, after = image[:11, :11].astype(float), (255 - image[:11, 3:14]).astype(float)
+    line = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
+    weights = (np.outer(line, line) / line.sum() ** 2)[..., None]
+    means = [(weights * of).sum((0, 1)) for of in (before, after)]
+    variances = [(weights * (of - mean) ** 2).sum((0, 1)) for of, mean in zip((before, after), means, strict=True)]
+    covariance = (weights * (before - means[0]) * (after - means[1])).sum((0, 1))
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    expected = (2 * means[0] * means[1] + c1) * (2 * covariance + c2)
+    expected /= (means[0] ** 2 + means[1] ** 2 + c1) * (sum(variances) + c2)
+    assert ssim(image[:11, :11], 255 - image[:11, 3:14]) == pytest.approx(expected.mean())
+
+
+def test_more_noise_is_less_like(image):
+    signs = np.random.default_rng(1).choice([-1, 1], image.shape)
+    likeness = [ssim(image, (image + size * signs).astype(np.uint8)) for size in (2, 8, 16)]
+    assert 1 > likeness[0] > likeness[1] > likeness[2] > 0
+
+
+def test_an_image_smaller_than_the_window_is_refused(image):
+    with pytest.raises(ValueError, match="30x10 is smaller than the window"):
+        ssim(image[:10], image[:10])

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+import torch
+
+from tests.digits import digit_blocks
+from ue_ray.errors import UserError
+from ue_ray.learning.compute import Compute
+from ue_ray.noise.crafting.batches import Window, Windows, step_seed
+from ue_ray.storage.inputs.blocks import Block
+
+CPU = Compute.detect("cpu")
+
+
+def block(positions):
+    positions = np.array(positions, np.int64)
+    images = np.broadcast_to(positions.astype(np.uint8)[:, None, None, None], (len(positions), 3, 4, 4)).copy()
+    return Block(positions, images, positions % 3, [f"id{position}" for position in positions])
+
+
+def test_a_pass_has_every_row_once_in_a_seeded_order():
+    window = Window([block(range(10, 20)), block(range(5))], 4, CPU)
+    batches = list(window.batches(7))
+    assert [len(batch.labels) for batch in batches] == [4, 4, 4, 3] == [batch.global_count for batch in batches]
+    ids = [sample_id for batch in batches for sample_id in batch.sample_ids]
+    assert sorted(ids) == sorted(f"id{position}" for position in [*range(5), *range(10, 20)])
+    for batch in batches:  # each row kept its own image and label
+        positions = [int(sample_id[2:]) for sample_id in batch.sample_ids]
+        assert batch.labels.tolist() == [position % 3 for position in positions]
+        torch.testing.assert_close(batch.images[:, 0, 0, 0] * 255, torch.tensor(positions, dtype=torch.float32))
+    again = [sample_id for batch in window.batches(7) for sample_id in batch.sample_ids]
+    other = [sample_id for batch in window.batches(8) for sample_id in batch.sample_ids]
+    assert again == ids != other
+
+
+def test_the_order_does_not_depend_on_how_the_rows_arrived():
+    one = Window([block(range(9))], 4, CPU)
+    two = Window([block([5, 3, 8]), block([0, 1, 2]), block([7, 6, 4])], 4, CPU)
+    for left, right in zip(one.batches(3), two.batches(3), strict=True):
+        assert left.sample_ids == right.sample_ids
+        assert torch.equal(left.images, right.images)
+
+
+def test_data_that_fits_is_decoded_once():
+    passes = []
+
+    def blocks():
+        passes.append(1)
+        return iter([block(range(6))])
+
+    windows = iter(Windows(blocks, 4, CPU))
+    first = next(windows)
+    assert first.whole
+    assert next(windows) is next(windows) is first
+    assert len(passes) == 1
+
+
+def test_data_that_does_not_fit_comes_in_windows_again_and_again():
+    size = block(range(6)).images.nbytes
+    windows = iter(Windows(lambda: iter([block(range(i, i + 6)) for i in (0, 6, 12)]), 4, CPU, window_bytes=2 * size))
+    seen = [next(windows) for _ in range(4)]
+    assert [len(window) for window in seen] == [12, 6, 12, 6]
+    assert not any(window.whole for window in seen)
+    assert seen[0].positions.tolist() == seen[2].positions.tolist() == list(range(12))
+
+
+def test_no_decodable_image_is_the_users_mistake():
+    with pytest.raises(UserError, match="nothing to craft"):
+        next(iter(Windows(lambda: iter([]), 4, CPU)))
+
+
+def test_step_seeds_differ():
+    seeds = {step_seed(0, 1), step_seed(0, 2), step_seed(1, 1), step_seed(0, 1, 1), step_seed(0, 0, 1)}
+    assert len(seeds) == 5
+
+
+def test_digits_arrive_as_blocks():
+    blocks = list(digit_blocks(per_class=2)())
+    assert sum(len(block.labels) for block in blocks) == 20
+    assert blocks[0].images.shape[1:] == (3, 16, 16)

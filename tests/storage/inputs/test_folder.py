@@ -1,0 +1,217 @@
+import os
+import pickle
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ue_ray.errors import ReadFailure, UserError
+from ue_ray.storage.filesystem import OutOfReach, resolve, write_bytes
+from ue_ray.storage.inputs import folder, listing
+from ue_ray.storage.inputs.folder import FolderSource
+from ue_ray.storage.inputs.listing import sample_id
+from ue_ray.storage.inputs.open_source import open_source
+
+
+def make(root: Path, *names: str) -> FolderSource:
+    """Files whose content is their own name."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name.encode())
+    source = open_source(str(root))
+    assert isinstance(source, FolderSource)
+    return source
+
+
+def reads(source: FolderSource) -> dict[str, bytes | str]:
+    rows = source.list().table
+    results = source.read(rows)
+    return {
+        key: result.reason if isinstance(result, ReadFailure) else result
+        for key, result in zip(rows["key"].to_pylist(), results, strict=True)
+    }
+
+
+def test_labels_are_indices_of_the_sorted_class_folders(tmp_path: Path):
+    (tmp_path / "aardvark").mkdir()  # holds no file, so it is no class
+    listing = make(tmp_path, "dog/2.png", "cat/deep/er/1.png", "Zebra/3.png", "dog/1.png").list()
+    assert listing.class_names == ["Zebra", "cat", "dog"]
+    assert listing.table["key"].to_pylist() == ["Zebra/3.png", "cat/deep/er/1.png", "dog/1.png", "dog/2.png"]
+    assert listing.labels().tolist() == [0, 1, 2, 2]
+    assert listing.table["nbytes"].to_pylist() == [11, 17, 9, 9]
+    assert listing.table["sample_id"][2].as_py() == sample_id("dog/1.png")
+
+
+def test_odd_names_are_listed_and_read(tmp_path: Path):
+    names = [
+        "a/noextension",
+        "a/.hidden",
+        "a/_underscore.jpg",
+        "a/x.webp",
+        "a/y.jfif",
+        "a/what?.png",
+        "a/#1 50%25.png",
+        "b b/Ünïcödé 猫.png",
+        "b b/new\nline",
+        "b b/photo.parquet",
+        "b b/-",
+    ]
+    source = make(tmp_path, *names)
+    assert reads(source) == {name: name.encode() for name in names}
+
+
+def test_a_name_that_is_not_utf8_is_read_all_the_same(tmp_path: Path):
+    make(tmp_path, "a/1", "b/2")
+    (tmp_path / "a" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"coffee")
+    assert reads(open_source(str(tmp_path)))["a/caf\\xe9.png"] == b"coffee"
+
+
+def test_files_outside_class_folders_have_no_label_and_a_reason(tmp_path: Path):
+    source = make(tmp_path, "README.md", ".DS_Store", ".cache/x/1", "a/1", "b/2")
+    listing = source.list()
+    assert listing.class_names == ["a", "b"]
+    assert listing.labels().tolist() == [-1, -1, -1, 0, 1]
+    outside = "not inside a class folder"
+    assert list(reads(source).values()) == [outside, outside, outside, b"a/1", b"b/2"]
+
+
+def test_links_are_followed_to_files_inside_the_root_only(tmp_path: Path):
+    (tmp_path / "secret").write_bytes(b"secret")
+    root = tmp_path / "root"
+    source = make(root, "a/1", "b/2")
+    (root / "a/inside").symlink_to("../b/2")
+    (root / "a/outside").symlink_to("../../secret")
+    (root / "a/broken").symlink_to("nowhere")
+    (root / "a/loop").symlink_to("..")
+    (root / "a/itself").symlink_to("itself")
+    (root / "c").symlink_to(tmp_path)
+    found = reads(source)
+    assert found["a/inside"] == b"b/2"
+    assert found["a/outside"] == found["c"] == "a link that leads outside the input folder"
+    assert found["a/broken"] == "cannot read: No such file or directory"
+    assert found["a/loop"] in ("not a regular file", "a link that leads outside the input folder")
+    assert str(found["a/itself"]).startswith("cannot read: ")
+    assert len(found) == 8
+
+
+def test_the_root_may_be_a_link(tmp_path: Path):
+    make(tmp_path / "real", "a/1", "b/2")
+    (tmp_path / "link").symlink_to("real")
+    assert reads(open_source(str(tmp_path / "link"))) == {"a/1": b"a/1", "b/2": b"b/2"}
+
+
+def test_one_unreadable_file_does_not_lose_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(folder, "MAX_FILE_BYTES", 100)
+    source = make(tmp_path, "a/1", "a/gone", "a/large", "b/2")
+    (tmp_path / "a/large").write_bytes(bytes(101))
+    os.mkfifo(tmp_path / "a/pipe")
+    rows = source.list().table
+    (tmp_path / "a/gone").unlink()
+    assert list(source.read(rows)) == [
+        b"a/1",
+        ReadFailure("cannot read: No such file or directory"),
+        ReadFailure("file larger than 1 GiB"),
+        ReadFailure("not a regular file"),
+        b"b/2",
+    ]
+
+
+def test_rows_are_read_in_the_order_asked(tmp_path: Path):
+    source = make(tmp_path, "a/1", "a/2", "b/3")
+    table = source.list().table
+    assert list(source.read(table.take([2, 0, 2]))) == [b"b/3", b"a/1", b"b/3"]
+    assert list(source.read(table.slice(1, 1))) == [b"a/2"]
+    assert list(source.read(table.slice(0, 0))) == []
+
+
+def test_listing_twice_gives_the_same(tmp_path: Path):
+    first = make(tmp_path / "one", *(f"{label}/{n}" for label in "abc" for n in range(20))).list()
+    second = make(tmp_path / "two", *(f"{label}/{n}" for n in reversed(range(20)) for label in "cab")).list()
+    assert first.table == second.table
+    assert first.fingerprint() == second.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "holds no samples"),
+        (["a/1", "a/2"], "only class 'a'; two or more classes"),
+        (["1.png", "2.png"], "holds samples of no class"),
+    ],
+)
+def test_what_cannot_be_protected_is_refused_by_name(names: list[str], message: str, tmp_path: Path):
+    with pytest.raises(UserError, match=message) as caught:
+        make(tmp_path, *names).list()
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_source_works_in_another_process_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    make(tmp_path / "in", "a/1", "b/2")
+    monkeypatch.chdir(tmp_path)
+    source = open_source("in")
+    table = source.list().table
+    carried = pickle.loads(pickle.dumps(source))
+    monkeypatch.chdir("/")
+    assert list(carried.read(table)) == [b"a/1", b"b/2"]
+
+
+def test_a_folder_elsewhere_than_on_disk():
+    names = [f"{label}/{n:02d} é" for label in "ab" for n in range(40)]  # more than one window of reads
+    for name in names:
+        write_bytes(f"memory://pets/{name}", name.encode())
+    source = open_source("memory://pets")
+    rows = source.list().table
+    assert rows["key"].to_pylist() == names
+    assert rows["label"].to_pylist() == [0] * 40 + [1] * 40
+    assert list(source.read(rows)) == [name.encode() for name in names]
+    filesystem, path = resolve("memory://pets")
+    filesystem.delete_file(f"{path}/{names[3]}")
+    assert list(source.read(rows.slice(2, 3))) == [
+        names[2].encode(),
+        ReadFailure("cannot read: FileNotFoundError"),
+        names[4].encode(),
+    ]
+
+
+@pytest.mark.parametrize("place", ["{tmp}/in", "memory://lost"])
+def test_an_input_that_is_gone_is_an_error_and_not_a_pile_of_rejections(place: str, tmp_path: Path):
+    uri = place.format(tmp=tmp_path)
+    for name in ("a/1", "b/2"):
+        write_bytes(f"{uri}/{name}", b"x")
+    source = open_source(uri)
+    rows = source.list().table
+    filesystem, path = resolve(uri)
+    filesystem.delete_dir(path)
+    with pytest.raises(OutOfReach, match="no longer there"):
+        list(source.read(rows))
+
+
+@pytest.mark.parametrize("labels", [None, "{label}/*"])
+def test_a_listing_takes_arrow_bytes_and_not_python_objects(labels: str | None, monkeypatch: pytest.MonkeyPatch):
+    count = 100_000
+
+    def many(*_: object) -> Iterator[tuple[bytes, int]]:
+        return ((b"class%03d/image_%08d.jpg" % (n % 100, n * 7919 % count), 2000) for n in range(count))
+
+    monkeypatch.setattr(folder, "walk", many)
+    arrow_before = pa.total_allocated_bytes()
+    tracemalloc.start()
+    large = FolderSource("/", labels).list()
+    _, python_peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert python_peak < 8 << 20  # of one chunk, however many rows; 100,000 rows of objects take 30 MiB
+    # Key and path (27 bytes each) share their buffer; id 32, two offsets of 4, label and size 8 each.
+    assert pa.total_allocated_bytes() - arrow_before < 90 * count
+    assert len(large.fingerprint()) == 32
+
+
+def test_keys_are_in_the_order_of_their_bytes_over_many_chunks(monkeypatch: pytest.MonkeyPatch):
+    names = ["a/é", "a/e\u0301", "a/Z", "a/z", "a/\U0001f600", "a/\uffff", "b//x", "b/ ", "b/-"]
+    monkeypatch.setattr(folder, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(listing, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(folder, "walk", lambda *_: ((name.encode(), 1) for name in names))
+    table = FolderSource("/").list().table
+    assert table["key"].to_pylist() == sorted(names, key=str.encode)
+    assert table["sample_id"].to_pylist() == [sample_id(key) for key in table["key"].to_pylist()]

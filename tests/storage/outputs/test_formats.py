@@ -1,0 +1,254 @@
+"""The three formats: the same promises, tested in one table; and how other tools read them."""
+
+import json
+import os
+import tarfile
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import fs
+
+from tests.storage.hostile import hostile_keys
+from ue_ray.errors import RunError
+from ue_ray.images.codec import decode, encode
+from ue_ray.storage.filesystem import resolve
+from ue_ray.storage.inputs.listing import sample_id
+from ue_ray.storage.outputs.formats import FORMATS, Entry, format_of
+from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
+
+CLASSES = ["Cat", "dog"]
+KEYS = ["Cat/1.png", "Cat/2.jpg", "Cat/deep/3.png", "dog/1.png", "dog/été.png"]
+
+every_format = pytest.mark.parametrize("format", FORMATS)
+
+
+def image_of(key: str) -> bytes:
+    """A small image that no other key has."""
+    seed = int(sample_id(key), 16)
+    return encode(np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8))
+
+
+def label_of(key: str) -> int:
+    return int(not key.startswith("Cat"))
+
+
+def write(root: str, format: str, keys: list[str] = KEYS, rejected: int = 0, index: int = 0) -> ShardRecord:
+    with ShardWriter(root, index, CLASSES, format) as writer:
+        for key in keys:
+            writer.add_protected(sample_id(key), image_of(key), key, label_of(key))
+        for row in range(rejected):
+            writer.add_rejected(f"bad{row}", f"Cat/bad{row}", "empty file")
+    return writer.close()
+
+
+def read(root: str, record: ShardRecord) -> list[Entry | str]:
+    name = record.files[0].name
+    kind = format_of(name)
+    assert kind
+    return list(kind.read(f"{root}/{name}", root))
+
+
+def files_below(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@every_format
+def test_what_is_written_is_read_back_in_order(tmp_path: Path, format: str):
+    record = write(str(tmp_path), format, rejected=2)
+    assert (record.protected, record.rejected) == (5, 2)
+    assert [file.rows for file in record.files] == [5, 2]
+    assert read(str(tmp_path), record) == [Entry(sample_id(key), key, label_of(key), image_of(key)) for key in KEYS]
+
+
+@every_format
+def test_writing_again_changes_no_byte(tmp_path: Path, format: str):
+    first = write(str(tmp_path / "a"), format, rejected=1)
+    files = files_below(tmp_path / "a")
+    assert write(str(tmp_path / "a"), format, rejected=1) == write(str(tmp_path / "b"), format, rejected=1) == first
+    assert files_below(tmp_path / "a") == files_below(tmp_path / "b") == files
+
+
+@every_format
+def test_what_is_recorded_appears_only_at_the_end(tmp_path: Path, format: str):
+    with suppress(RuntimeError), ShardWriter(str(tmp_path), 0, CLASSES, format) as writer:
+        for key in KEYS * 60:
+            writer.add_protected(sample_id(key), image_of(key), key, label_of(key))
+        raise RuntimeError
+    left = files_below(tmp_path)
+    assert not any("part-" in name or name.endswith(".tmp") for name in left)
+    assert not left or format == "imagefolder"  # whose images are published one by one, and do not count without index
+    for name, data in left.items():
+        assert decode(data).rgb.shape == (4, 5, 3), name
+
+
+@every_format
+def test_a_shard_that_cannot_be_closed_leaves_nothing_half_written(tmp_path: Path, format: str):
+    (tmp_path / "rejected").write_text("in the way")
+    with pytest.raises(FileExistsError):
+        write(str(tmp_path), format, rejected=1)
+    assert not any(name.endswith(".tmp") for name in files_below(tmp_path))
+
+
+@every_format
+def test_a_second_attempt_that_ends_otherwise_leaves_nothing_of_the_first(tmp_path: Path, format: str):
+    write(str(tmp_path / "a"), format)
+    for root in ("a", "b"):
+        with ShardWriter(str(tmp_path / root), 0, CLASSES, format) as writer:
+            for key in KEYS:
+                writer.add_rejected(sample_id(key), key, "cannot read", label_of(key))
+    assert files_below(tmp_path / "a") == files_below(tmp_path / "b")
+
+
+@every_format
+def test_a_shard_elsewhere_than_on_disk(format: str):
+    root = f"memory://formats/{format}"
+    record = write(root, format)
+    filesystem, path = resolve(root)
+    assert filesystem.get_file_info(f"{path}/{record.files[0].name}").size == record.files[0].bytes
+    found = filesystem.get_file_info(fs.FileSelector(f"{path}/data", recursive=True))
+    assert sum(info.is_file for info in found) == (5 if format == "imagefolder" else 1)
+
+
+@every_format
+def test_hostile_keys_stay_inside_and_apart(tmp_path: Path, format: str):
+    """200 keys: nothing outside the output's own folders, and as many images as keys."""
+    root = tmp_path / "deep" / "deeper" / "out"
+    keys = hostile_keys(200)
+    with ShardWriter(str(root), 0, ["..", "../../c", "c"], format) as writer:
+        for number, key in enumerate(keys):
+            writer.add_protected(sample_id(key), image_of(key), key, number % 3)
+    record = writer.close()
+    written = [path.relative_to(tmp_path).parts for path in tmp_path.rglob("*") if not path.is_dir()]
+    assert {parts[:4] for parts in written} <= {("deep", "deeper", "out", folder) for folder in ("data", "index")}
+    entries = read(str(root), record)
+    assert [(entry.key, entry.image) for entry in entries] == [(key, image_of(key)) for key in keys]
+    if format == "imagefolder":
+        assert len(written) == 201
+    if format == "webdataset":
+        with tarfile.open(root / "data" / "part-00000.tar") as tar:
+            names = tar.getnames()
+        assert len({name.casefold() for name in names}) == 600
+        assert not any(name.startswith("/") or ".." in name or "\\" in name for name in names)
+
+
+@every_format
+@pytest.mark.parametrize("folder", ["data", "index", "rejected", "data/Cat", "data/Cat/deep"])
+def test_a_link_planted_in_the_output_is_not_followed(tmp_path: Path, format: str, folder: str):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    link = tmp_path / "out" / folder
+    link.parent.mkdir(parents=True)
+    link.symlink_to(outside)
+    used = {"data", "data/Cat", "data/Cat/deep", "index"} if format == "imagefolder" else {"data"}
+    if folder in used | {"rejected"}:
+        with pytest.raises(RunError, match=f"{folder}: is a link"):
+            write(str(tmp_path / "out"), format, rejected=1)
+    else:
+        write(str(tmp_path / "out"), format, rejected=1)
+    assert list(outside.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced(tmp_path: Path):
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    (tmp_path / "out" / "data" / "Cat").mkdir(parents=True)
+    (tmp_path / "out" / "data" / "Cat" / "1.png").symlink_to(victim)
+    write(str(tmp_path / "out"), "imagefolder")
+    assert victim.read_text() == "kept"
+    assert not (tmp_path / "out" / "data" / "Cat" / "1.png").is_symlink()
+
+
+def test_an_image_folder_names_its_images_in_an_index(tmp_path: Path):
+    record = write(str(tmp_path), "imagefolder")
+    assert [file.name for file in record.files] == ["index/part-00000.parquet"]
+    rows = pq.read_table(tmp_path / "index" / "part-00000.parquet").to_pylist()
+    marked = [f"-{sample_id(key)}.png" for key in KEYS]
+    expected = ["Cat/1.png", f"Cat/2{marked[1]}", "Cat/deep/3.png", "dog/1.png", f"dog/été{marked[4]}"]
+    assert [row["name"] for row in rows] == expected
+    for row, key in zip(rows, KEYS, strict=True):
+        assert (row["sample_id"], row["key"], row["label"]) == (sample_id(key), key, label_of(key))
+        assert (tmp_path / "data" / row["name"]).read_bytes() == image_of(key)
+        assert row["bytes"] == len(image_of(key))
+
+
+def test_torchvision_reads_an_image_folder(tmp_path: Path):
+    """Its classes are the sorted folder names: capitals first, whatever our labels are."""
+    datasets = pytest.importorskip("torchvision.datasets")
+    (tmp_path / "data").mkdir()
+    write(str(tmp_path), "imagefolder")
+    loaded = datasets.ImageFolder(tmp_path / "data")
+    assert loaded.classes == ["Cat", "dog"]
+    assert [os.path.basename(path)[0] for path, _ in loaded.samples] == ["1", "2", "3", "1", "é"]
+    assert [label for _, label in loaded.samples] == [0, 0, 0, 1, 1]
+    assert np.array_equal(np.array(loaded[0][0]), decode(image_of("Cat/1.png")).rgb)
+
+
+def test_webdataset_groups_a_tar_by_the_name_up_to_its_first_dot(tmp_path: Path):
+    write(str(tmp_path), "webdataset")
+    samples: dict[str, dict[str, bytes]] = defaultdict(dict)
+    with tarfile.open(tmp_path / "data" / "part-00000.tar") as tar:
+        for member in tar:
+            assert (member.mtime, member.uid, member.gid, member.uname, member.mode) == (0, 0, 0, "", 0o644)
+            folder, _, base = member.name.rpartition("/")
+            stem, _, suffix = base.partition(".")
+            content = tar.extractfile(member)
+            assert content
+            samples[f"{folder}/{stem}"][suffix] = content.read()
+    assert next(iter(samples)) == "Cat/1"
+    assert len(samples) == 5
+    for sample, key in zip(samples.values(), KEYS, strict=True):
+        assert sample["png"] == image_of(key)
+        assert int(sample["cls"]) == label_of(key)
+        assert json.loads(sample["json"]) == {
+            "sample_id": sample_id(key),
+            "key": key,
+            "label": label_of(key),
+            "class_name": CLASSES[label_of(key)],
+        }
+
+
+def test_names_end_in_the_encoding(tmp_path: Path):
+    with ShardWriter(str(tmp_path), 0, CLASSES, "imagefolder", extension=".webp") as writer:
+        for key in ("dog/1.webp", "dog/1.png"):
+            writer.add_protected(sample_id(key), b"bytes", key, 1)
+    assert sorted(path.name for path in (tmp_path / "data" / "dog").iterdir()) == [
+        f"1-{sample_id('dog/1.png')}.webp",
+        "1.webp",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [
+        ("data/part-00003.parquet", "parquet"),
+        ("data/part-00003.tar", "webdataset"),
+        ("index/part-00003.parquet", "imagefolder"),
+        ("rejected/part-00003.parquet", None),
+        ("manifest.json", None),
+    ],
+)
+def test_a_recorded_name_tells_its_format(name: str, format: str | None):
+    assert format_of(name) is (FORMATS[format] if format else None)
+
+
+def test_many_images_are_written_with_few_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An image folder waits for its writers: at no time are more than 32 MiB (or one image) on their way."""
+    from ue_ray.storage.outputs.formats.imagefolder import ImageFolderShard
+
+    held: list[int] = []
+    add: Callable = ImageFolderShard.add
+
+    def watched(self: ImageFolderShard, entry: Entry) -> None:
+        add(self, entry)
+        held.append(self._pending_bytes)
+
+    monkeypatch.setattr(ImageFolderShard, "add", watched)
+    with ShardWriter(str(tmp_path), 0, CLASSES, "imagefolder") as writer:
+        for number in range(12):
+            writer.add_protected(f"{number:032x}", bytes(7 << 20), f"Cat/{number}.png", 0)
+    assert max(held) <= 32 << 20

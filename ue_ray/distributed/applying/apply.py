@@ -1,0 +1,95 @@
+"""Applying on Ray: shards stream through actors that hold the artifact; only their records come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray
+import torch
+
+from ue_ray.distributed.applying.delta_server import ServedNoise, start_servers
+from ue_ray.distributed.boards import Tries
+from ue_ray.distributed.cluster import beside_the_driver, causes, cpus, gpus
+from ue_ray.distributed.console import Progress
+from ue_ray.distributed.stream import numbered
+from ue_ray.distributed.survey import Survey
+from ue_ray.errors import RunError
+from ue_ray.learning.compute import Compute
+from ue_ray.noise.methods import METHODS, NoiseArtifact, open_noise
+from ue_ray.protection.class_map import ClassMap
+from ue_ray.protection.shard import ShardProtector, ShardResult
+
+MAX_TRIES = 5  # of a shard: machines come and go, but one that always takes its actor with it must end the run
+
+
+def apply(
+    survey: Survey, artifact_uri: str, output: str, use_gpu: bool = False, class_map: ClassMap | None = None
+) -> Iterator[ShardResult]:
+    """Protect all of a surveyed input with the artifact, shard by shard, in no particular order.
+
+    Shard names depend on the listing alone, so a shard that is done twice is the same file; one that an earlier run
+    of the same work has finished is kept. The driver sees records only: no image ever reaches it. ``use_gpu``: deltas
+    that a network computes come from GPUs, one actor each; all else, and all other deltas, are work for CPUs.
+    """
+    count = survey.summary.count
+    actors = int(max(1, min(survey.summary.shards, cpus())))
+    config = NoiseArtifact.load_card(artifact_uri).config
+    served = use_gpu and METHODS[config.method].uses_network(config)
+    servers = start_servers(artifact_uri, max(1, int(gpus()))) if served else []
+    tries = beside_the_driver(Tries)
+    records = numbered(survey.summary.shards).map_batches(
+        _Protector,
+        fn_constructor_args=(survey, artifact_uri, output, tries, servers, class_map),
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(size=actors),
+    )
+    progress = Progress("apply")
+    done = rejected = kept = 0
+    with causes():
+        for row in records.iter_rows():
+            result = ShardResult.from_json(row["result"])
+            kept += row["kept"] * (result.record.protected + result.record.rejected)
+            done += result.record.protected
+            rejected += result.record.rejected
+            progress.show(f"{done:,} of {count:,} images, {rejected:,} rejected", (done + rejected) / count)
+            yield result
+    progress.done(f"{done:,} images protected, {rejected:,} rejected" + (f" ({kept:,} kept)" if kept else ""))
+
+
+class _Protector:
+    """An actor: opens the artifact once, then protects shard after shard."""
+
+    def __init__(
+        self,
+        survey: Survey,
+        artifact_uri: str,
+        output: str,
+        tries: Any,
+        servers: list[Any],
+        class_map: ClassMap | None,
+    ) -> None:
+        torch.set_num_threads(1)
+        self.tries = tries
+        self.table, self.plan = survey.rows(), ray.get(survey.plan)
+        names = survey.summary.class_names
+        artifact = NoiseArtifact.load_card(artifact_uri) if servers else NoiseArtifact.load(artifact_uri)
+        cpu = Compute.detect("cpu")
+        noise = ServedNoise(artifact.config, servers) if servers else open_noise(artifact, cpu)
+        self.shards = ShardProtector(survey.source, names, artifact, noise, output, survey.handling, class_map)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        results: dict[str, list[Any]] = {"result": [], "kept": []}
+        for index in batch["id"].to_pylist():
+            if ray.get(self.tries.add.remote(index)) > MAX_TRIES:  # Ray Data itself would try for ever
+                raise RunError(f"shard {index} took its worker with it {MAX_TRIES} times (out of memory?)")
+            start, stop = self.plan[index].tolist()
+            result = self.shards.finished(index)
+            results["kept"].append(result is not None)
+            if result is None:
+                result = self.shards.protect(index, self.table.slice(start, stop - start))
+            results["result"].append(result.to_json())
+        return pa.table(results)

@@ -1,0 +1,41 @@
+"""Every batch is first moved against the network that it trains (Madry et al., 2018)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ue_ray.evaluation.countermeasures.base import Countermeasure
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.pgd import pgd
+
+STEPS = 10
+
+
+class AdversarialTraining(Countermeasure):
+    """``adversarial-training-8``: PGD of ten steps of a quarter of 8/255 from a random start in the budget of 8/255."""
+
+    forms = "adversarial-training-1 ... adversarial-training-32"
+
+    def __init__(self, parameter: str) -> None:
+        self.levels = int(parameter)
+        if not 1 <= self.levels <= 32:
+            raise ValueError(parameter)
+
+    def augment(
+        self, images: Tensor, targets: Tensor, network: nn.Module, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        budget = Budget(self.levels / 255)
+        start = (2 * torch.rand(images.shape, generator=generator) - 1) * budget.epsilon
+
+        def loss(delta: Tensor) -> Tensor:
+            return functional.cross_entropy(network((images + delta).clamp(0, 1)), targets, reduction="sum")
+
+        training = network.training
+        network.eval().requires_grad_(False)  # the attack must not move the running statistics
+        try:
+            delta = pgd(loss, start.to(images.device), budget, budget.epsilon / 4, STEPS, maximise=True)
+        finally:
+            network.train(training).requires_grad_(True)
+        return (images + delta).clamp(0, 1), targets

@@ -1,0 +1,21 @@
+"""A square of each image is blanked out (DeVries and Taylor, 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ue_ray.evaluation.countermeasures.base import Countermeasure, box_mask
+
+
+class Cutout(Countermeasure):
+    """Half the image's side, as 16 pixels are of 32 (Appendix D of the paper), black."""
+
+    forms = "cutout"
+
+    def augment(
+        self, images: Tensor, targets: Tensor, network: nn.Module, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        side = images.shape[-1]
+        mask = box_mask(side, torch.full((len(images),), side // 2), generator)
+        return images.masked_fill(mask.to(images.device), 0.0), targets

@@ -1,0 +1,201 @@
+"""What an evaluation is made of, without Ray: data sets in memory, the control, the comparison, a victim's run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ue_ray.errors import UserError
+from ue_ray.evaluation.countermeasures import Countermeasure, parse
+from ue_ray.evaluation.face_pairs import features, verify_pairs
+from ue_ray.evaluation.report.evaluation import GalleryItem
+from ue_ray.evaluation.training import Epoch, LabelledImages, TrainingPlan, train_classifier
+from ue_ray.images.codec import resize
+from ue_ray.learning.compute import Compute
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.config import NoiseConfig, default_parameters
+from ue_ray.noise.crafting.batches import Batch
+from ue_ray.noise.methods.random import RandomNoise
+from ue_ray.storage.inputs.listing import Listing, Source
+from ue_ray.storage.inputs.samples import Sample, decode_rows
+
+CONTROLS = ("random",)
+MOST_CONFUSED = 100  # classes whose confusion matrix is kept: results are read by people and browsers
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set in memory, as victims train on it: ``images`` uint8 [n,S,S,3], ``labels`` int64 [n]."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    sample_ids: list[str]
+    class_names: list[str]
+    rejected: int
+
+    def tensors(self) -> LabelledImages:
+        """As training takes them, copied: arrays that come from an object store are read-only."""
+        return LabelledImages(
+            torch.from_numpy(self.images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(self.labels.copy())
+        )
+
+
+def load_data_set(source: Source, listing: Listing, side: int) -> DataSet:
+    """Decode all of ``source``, as listed, at ``side`` x ``side``. Raises UserError when no image can be decoded."""
+    images, labels, sample_ids = [], [], []
+    for entry in decode_rows(source, listing.table):
+        if isinstance(entry, Sample):
+            images.append(resize(entry.image, side))
+            labels.append(entry.label)
+            sample_ids.append(entry.sample_id)
+    if not images:
+        raise UserError(f"{source.uri}: none of its {len(listing)} images can be decoded")
+    return DataSet(
+        images=np.stack(images),
+        labels=np.array(labels, np.int64),
+        sample_ids=sample_ids,
+        class_names=listing.class_names,
+        rejected=len(listing) - len(images),
+    )
+
+
+def random_control(clean: DataSet, budget: Budget, seed: int = 0) -> DataSet:
+    """``clean`` with sample-wise uniform noise of the same budget: what any noise of that size does to a victim.
+
+    Drawn at the victims' size: where photos are shrunk for them, the control is a little stronger than noise
+    on the photos would be.
+    """
+    side = clean.images.shape[1]
+    config = NoiseConfig(
+        method="random",
+        granularity="sample-wise",
+        budget=budget,
+        class_names=tuple(clean.class_names),
+        image_size=side,
+        canvas=side,
+        surrogate="resnet9",
+        seed=seed,
+        **default_parameters("random", "sample-wise", "online", budget.epsilon),
+    )
+    noise = RandomNoise(config, Compute.detect("cpu"))
+    images = np.empty_like(clean.images)
+    for start in range(0, len(images), 256):
+        rows = slice(start, start + 256)
+        labels = torch.from_numpy(clean.labels[rows].copy())
+        ids = clean.sample_ids[rows]
+        batch = Batch(torch.empty(0), labels, ids, len(ids))
+        images[rows] = np.stack(noise.protect(list(clean.images[rows]), batch))
+    return DataSet(images, clean.labels, clean.sample_ids, clean.class_names, clean.rejected)
+
+
+def purified(data: DataSet, countermeasure: Countermeasure) -> DataSet:
+    """``data`` as a taker trains on it who has handled the images so."""
+    return replace(data, images=countermeasure.purify(data.images))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Clean beside protected images of the same sample_id; changes in [0, 1] units, None where no sample is in both."""
+
+    aligned: int
+    missing: int
+    max_abs_delta: float | None
+    mean_abs_delta: float | None
+    gallery: list[GalleryItem]
+
+
+def compare(clean: DataSet, protected: DataSet, gallery: int = 10) -> Comparison:
+    """Measure the change on the images themselves, whatever a manifest says. The gallery has one image a class."""
+    row_of = {sample_id: row for row, sample_id in enumerate(protected.sample_ids)}
+    pairs = [(row, row_of[sample_id]) for row, sample_id in enumerate(clean.sample_ids) if sample_id in row_of]
+    missing = len(clean.sample_ids) - len(pairs)
+    if not pairs:
+        return Comparison(0, missing, None, None, [])
+    largest, total = 0, 0.0
+    for start in range(0, len(pairs), 256):
+        before, after = np.array(pairs[start : start + 256]).T
+        change = np.abs(clean.images[before].astype(np.int16) - protected.images[after])
+        largest = max(largest, int(change.max()))
+        total += float(change.mean(dtype=np.float64)) * len(before)
+    shown: dict[int, GalleryItem] = {}
+    for left, right in pairs:
+        label = int(clean.labels[left])
+        if label not in shown and len(shown) < gallery:
+            shown[label] = GalleryItem(
+                clean.sample_ids[left],
+                clean.class_names[label],
+                clean.images[left].copy(),
+                protected.images[right].copy(),
+            )
+    return Comparison(
+        len(pairs), missing, largest / 255, total / len(pairs) / 255, [shown[label] for label in sorted(shown)]
+    )
+
+
+def check_same_classes(names: dict[str, Sequence[str]]) -> None:
+    """Raises UserError unless all data sets (role -> class names) have the same classes in the same order."""
+    (first_role, first), *others = names.items()
+    for role, classes in others:
+        if list(classes) != list(first):
+            raise UserError(
+                f"--{role} has {len(classes)} classes ({', '.join(list(classes)[:5])}, ...), --{first_role} has "
+                f"{len(first)} ({', '.join(list(first)[:5])}, ...): they must be the same, in the same order"
+            )
+
+
+def run_victim(
+    train: DataSet,
+    test: DataSet,
+    train_set: str,
+    countermeasure: str,
+    plan: TrainingPlan,
+    compute: Compute,
+    verified: Sequence[int] = (),
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> dict[str, Any]:
+    """Train one victim and return its entry of ``results.json``: accuracies in [0, 1], the curve epoch by epoch.
+
+    ``train_set`` and ``countermeasure`` say what ``train`` is, already ``purified``: clean, control or protected.
+    ``verified``: the classes (people) within which, and without which, pairs of test images are verified, if any.
+    ``on_epoch`` is told of each as it ends.
+    """
+    classes, unseen = len(train.class_names), test.tensors()
+    training = train_classifier(train.tensors(), unseen, classes, plan, compute, parse(countermeasure), on_epoch)
+    curve, taken = training.curve, training.taken
+    peak = max(curve, key=lambda epoch: epoch.test_accuracy)
+    entry = {
+        "victim": plan.model,
+        "train_set": train_set,
+        "countermeasure": countermeasure,
+        "seed": plan.seed,
+        "epochs": plan.epochs,
+        "final_test_accuracy": taken.test_accuracy,
+        "peak_test_accuracy": peak.test_accuracy,
+        "peak_epoch": peak.epoch,
+        "train_accuracy": taken.train_accuracy,
+        "curve": [asdict(epoch) for epoch in curve],
+        "seconds": sum(epoch.seconds for epoch in curve),
+        "confusion": training.confusion.tolist() if classes <= MOST_CONFUSED else None,
+    }
+    if verified:
+        found = features(training.network, unseen, compute)
+        entry["verification"] = _verified(found, test.labels, verified, training.confusion.numpy())
+    return entry
+
+
+def _verified(found: torch.Tensor, labels: np.ndarray, people: Sequence[int], confusion: np.ndarray) -> dict[str, Any]:
+    """By group of people; a group that has too few pairs is left out. ``recognised``: the mean over its people of the
+    share of each one's images that is recognised."""
+    named = np.isin(labels, people)
+    groups = {"protected": named, "others": ~named, "everybody": np.ones(len(labels), bool)}
+    results = {name: verify_pairs(found, labels, np.flatnonzero(group)) for name, group in groups.items()}
+    recall = confusion.diagonal() / confusion.sum(1).clip(1)
+    return {
+        name: {"recognised": float(recall[np.unique(labels[groups[name]])].mean()), **asdict(result)}
+        for name, result in results.items()
+        if result is not None
+    }

@@ -1,0 +1,86 @@
+"""The rounds of a craft run: what each reached, when to stop, what is recorded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ue_ray.noise.crafting.batches import Window, Windows
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of crafting, as it is shown and recorded; ``error`` is the share misclassified, in [0, 1]."""
+
+    round: int
+    error: float
+    images_per_second: float
+    seconds: float
+    goal: str
+
+
+Report = Callable[[Round], None]
+
+
+class Rounds:
+    """At most ``most`` rounds, until ``met`` says that a round's error has reached the goal."""
+
+    def __init__(self, goal: str, met: Callable[[float], bool], most: int, report: Report) -> None:
+        self.goal = goal
+        self.met = met
+        self.most = most
+        self.report = report
+        self.rounds: list[Round] = []
+        self.started = self._round_started = time.perf_counter()
+
+    @staticmethod
+    def until_below(error: float, most: int, report: Report) -> Rounds:
+        """Algorithm 1's: until the error rate is below lambda."""
+        return Rounds(f"error below {error:g}", lambda reached: reached < error, most, report)
+
+    def over(self, windows: Windows) -> Iterator[tuple[int, Window]]:
+        """The rounds that are still to come, each with its number (from 1) and its window."""
+        self._round_started = time.perf_counter()
+        if self.finished:
+            return
+        for window in windows:
+            yield len(self.rounds) + 1, window
+            if self.finished:
+                return
+
+    @property
+    def finished(self) -> bool:
+        return self._met or len(self.rounds) >= self.most
+
+    def add(self, error: float, images: int) -> None:
+        """Record a round over so many ``images``."""
+        now = time.perf_counter()
+        rate = images / (now - self._round_started)
+        self._round_started = now
+        self.rounds.append(Round(len(self.rounds) + 1, error, rate, self.elapsed(), self.goal))
+        self.report(self.rounds[-1])
+
+    def elapsed(self) -> float:
+        """Seconds since the start, those before an interruption included."""
+        return time.perf_counter() - self.started
+
+    def resume(self, rounds: list[Round], seconds: float) -> None:
+        """Take up where another run of the same rounds was."""
+        self.rounds = rounds
+        self.started = time.perf_counter() - seconds
+
+    def record(self) -> dict[str, Any]:
+        """For the artifact's card. A run that stopped at the bound says so."""
+        return {
+            "goal": self.goal,
+            "stopped_by": self.goal if self._met else "round limit",
+            "error": self.rounds[-1].error if self.rounds else None,
+            "seconds": self.elapsed(),
+            "rounds": [asdict(entry) for entry in self.rounds],
+        }
+
+    @property
+    def _met(self) -> bool:
+        return bool(self.rounds) and self.met(self.rounds[-1].error)

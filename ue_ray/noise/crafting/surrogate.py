@@ -1,0 +1,123 @@
+"""The network that crafts the noise: trained a little on perturbed images, asked for the gradient of its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ue_ray.learning.compute import Compute
+from ue_ray.learning.models import build
+from ue_ray.learning.steps import WeightSteps, cosine_learning_rate
+from ue_ray.noise.canvas import spread, spread_patch
+from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.crafting.views import random_view
+from ue_ray.noise.pgd import penalised, pgd
+
+
+class Surrogate:
+    """The same weights on every worker."""
+
+    def __init__(self, config: NoiseConfig, compute: Compute) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.compute = compute
+        self.network = compute.place(build(config.surrogate, len(config.class_names), config.image_size))
+        self._forward = compute.forward(self.network)
+        self._training: WeightSteps | None = None
+
+    def weight_step(self, images: Tensor, delta: Tensor, labels: Tensor, global_count: int, seed: int) -> Tensor:
+        """``Optimize(x + delta, y, theta)`` of Algorithm 1; returns the number of wrong predictions on this worker."""
+        seen = random_view(self.config.views, self._perturbed(images, delta, seed), seed)
+        return self._weight_steps().step(seen, labels, global_count)[1]
+
+    def _weight_steps(self) -> WeightSteps:
+        if self._training is None:  # a surrogate that only perturbs never trains
+            self._training = WeightSteps(self.network, self.compute, self.config.learning_rate)
+        return self._training
+
+    def decay(self, progress: float) -> None:
+        """The learning rate on a cosine from its initial value to zero, as ``progress`` goes from 0 to 1."""
+        rate = cosine_learning_rate(self.config.learning_rate, progress, 1)
+        self._weight_steps().optimizer.param_groups[0]["lr"] = rate
+
+    def minimise(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Algorithm 1's ``Perturbation``: T steps of the solver from ``delta`` towards a smaller loss.
+
+        Returns the new delta and the number of images still misclassified at the last step's start: the evaluation
+        comes out of the pass that runs anyway.
+        """
+        return self._moved(images, delta, labels, seed, maximise=False)
+
+    def maximise(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """The same steps towards a larger loss: error-maximizing (adversarial) noise."""
+        return self._moved(images, delta, labels, seed, maximise=True)
+
+    def _moved(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int, maximise: bool) -> tuple[Tensor, Tensor]:
+        config = self.config
+        wrong = torch.zeros((), dtype=torch.int64, device=images.device)
+
+        steps = count()
+
+        def loss(delta: Tensor) -> Tensor:
+            step = seed + next(steps)  # each step another place and view
+            seen = random_view(config.views, self._perturbed(images, delta, step), step)
+            with self.compute.autocast():
+                logits = self._forward(seen).float()
+            wrong.copy_((logits.argmax(1) != labels).sum())
+            return functional.cross_entropy(logits, labels, reduction="sum")
+
+        with self.frozen():
+            if config.solver == "l-bfgs":
+                return penalised(loss, delta, config.budget, config.step_size, config.pgd_steps), wrong
+            return pgd(loss, delta, config.budget, config.step_size, config.pgd_steps, maximise), wrong
+
+    def _perturbed(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
+        height, width = images.shape[-2:]
+        if self.config.patch is None:
+            return perturbed(images, spread(delta, height, width))
+        return perturbed(images, spread_patch(delta, height, width, self.config.patch_share, seed))
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Evaluation mode, and no gradient for any weight: PGD needs the input's alone."""
+        self.network.eval().requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.network.requires_grad_(True)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights, to be kept in an artifact."""
+        return {
+            f"surrogate.{name}": value.detach().cpu().contiguous() for name, value in self.network.state_dict().items()
+        }
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        prefix = "surrogate."
+        state = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        self.network.load_state_dict(state)
+
+    def training_tensors(self) -> dict[str, Tensor]:
+        """The weights and the optimiser's momentum, to go on training from."""
+        momentum = self._weight_steps().momentum()
+        return self.tensors() | {f"momentum.{name}": value.cpu().contiguous() for name, value in momentum.items()}
+
+    def load_training(self, tensors: dict[str, Tensor]) -> None:
+        self.load(tensors)
+        prefix = "momentum."
+        momentum = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        self._weight_steps().load_momentum(momentum)
+
+
+def perturbed(images: Tensor, delta: Tensor) -> Tensor:
+    """``x + delta`` clipped to [0, 1], the gradient passing the clip straight through, as in the authors' code.
+
+    Without that, a pixel that delta has pushed out of range would never get a gradient again.
+    """
+    moved = images + delta
+    return moved + (moved.clamp(0, 1) - moved).detach()

@@ -1,0 +1,204 @@
+"""Decode -> perturb -> round once -> encode -> decode again and measure the change, one shard at a time."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from ue_ray.errors import RunError
+from ue_ray.images.codec import ENCODINGS, NO_TRANSPARENCY, ImageError, Picture, decode, resize
+from ue_ray.noise.crafting.batches import Batch
+from ue_ray.noise.methods import Noise, NoiseArtifact
+from ue_ray.protection.class_map import ClassMap, labels_for_artifact
+from ue_ray.storage.inputs.listing import Source
+from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
+from ue_ray.storage.outputs.records import is_intact, read_record, write_record
+from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
+
+GRAIN = 64  # rows read at a time, whatever a shard's size
+GRAIN_PIXELS = 8_000_000  # decoded pixels held at a time (or one image, if it alone has more)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was measured on decoded outputs.
+
+    ``largest`` is the largest change of a pixel's channel, in [0, 1] units. ``survived`` and ``applied`` are sums over
+    all pixels, in squared 8-bit levels: of the change before encoding times the change after, and of its square.
+    """
+
+    largest: float = 0.0
+    survived: int = 0
+    applied: int = 0
+
+    def __add__(self, other: Change) -> Change:
+        return Change(max(self.largest, other.largest), self.survived + other.survived, self.applied + other.applied)
+
+    @property
+    def surviving_share(self) -> float:
+        """The share of the noise that survives the encoding: 1 where it is lossless, or where there is none."""
+        return self.survived / self.applied if self.applied else 1.0
+
+
+@dataclass(frozen=True)
+class ShardResult:
+    """What a shard became: its record, the change measured on its outputs, and how many inputs a note was made on.
+
+    ``artifact``: the digest of the noise it was made with.
+    """
+
+    record: ShardRecord
+    change: Change
+    notes: dict[str, int]
+    artifact: str = ""
+
+    @property
+    def largest_change(self) -> float:
+        """Of a pixel's channel, in [0, 1] units."""
+        return self.change.largest
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ShardResult:
+        fields = json.loads(text)
+        fields["record"] = ShardRecord.from_json(json.dumps(fields["record"]))
+        return cls(**{**fields, "change": Change(**fields["change"])})
+
+
+def surviving_share(results: Iterable[ShardResult]) -> float:
+    """Of the whole run: the ratio of the sums."""
+    return sum((result.change for result in results), Change()).surviving_share
+
+
+class BudgetBroken(RunError):
+    """A lossless output is not what was meant, or exceeds epsilon: a bug, and nothing is committed."""
+
+
+class ShardProtector:
+    """Protects shards of one listing with one artifact, of which ``noise`` gives the deltas, those of its own classes
+    or of others by ``class_map``."""
+
+    def __init__(
+        self,
+        source: Source,
+        class_names: list[str],
+        artifact: NoiseArtifact,
+        noise: Noise,
+        output: str,
+        handling: Handling = DEFAULT_HANDLING,
+        class_map: ClassMap | None = None,
+    ) -> None:
+        self.source = source
+        self.class_names = class_names
+        self.output = output
+        self.handling = handling
+        self.config = artifact.config
+        self.noise = noise
+        self.artifact_labels = labels_for_artifact(class_names, artifact.config.class_names, class_map or {})
+        self.artifact = artifact.digest
+
+    def finished(self, index: int) -> ShardResult | None:
+        """What shard ``index`` became, if it was done with this artifact before and its files are still whole."""
+        text = read_record(self.output, index)
+        result = ShardResult.from_json(text) if text else None
+        if result is None or result.artifact != self.artifact or not is_intact(self.output, result.record):
+            return None
+        return result
+
+    def protect(self, index: int, rows: pa.Table) -> ShardResult:
+        """Write shard ``index``, made of ``rows`` of the listing. Safe to repeat: the same rows give the same file."""
+        change, notes = Change(), Counter[str]()
+        extension = ENCODINGS[self.handling.encoding]
+        with ShardWriter(self.output, index, self.class_names, self.handling.format, extension) as writer:
+            for start in range(0, rows.num_rows, GRAIN):
+                samples: list[Sample] = []
+                pixels = 0
+                for entry in decode_rows(self.source, rows.slice(start, GRAIN), self.handling):
+                    if isinstance(entry, Rejected):
+                        writer.add_rejected(entry.sample_id, entry.key, entry.reason, entry.label)
+                        continue
+                    samples.append(entry)
+                    pixels += entry.image.size // 3
+                    if pixels >= GRAIN_PIXELS:
+                        change += self._write(samples, writer, notes)
+                        samples, pixels = [], 0
+                change += self._write(samples, writer, notes)
+        result = ShardResult(writer.close(), change, dict(sorted(notes.items())), self.artifact)
+        write_record(self.output, index, result.to_json())
+        return result
+
+    def _write(self, samples: list[Sample], writer: ShardWriter, notes: Counter[str]) -> Change:
+        """Perturb and write ``samples``, count their notes; returns the change measured on what was written."""
+        total = Change()
+        for sample, image in zip(samples, self._protected(samples), strict=True):
+            try:
+                encoded = self.handling.encode(image, sample.picture)
+            except ImageError as error:  # larger than the encoding allows
+                writer.add_rejected(sample.sample_id, sample.key, str(error), sample.label)
+                continue
+            # Bytes of our own making: decoded here, in this process.
+            total += self._change(sample, image, decode(encoded, self.handling.max_pixels))
+            writer.add_protected(sample.sample_id, encoded, sample.key, sample.label)
+            notes.update(self._notes(sample.picture))
+        return total
+
+    def _notes(self, picture: Picture) -> tuple[str, ...]:
+        lost = self.handling.encoding == "jpeg" and picture.alpha is not None and picture.alpha.min() < 255
+        return (*picture.notes, NO_TRANSPARENCY) if lost else picture.notes
+
+    def _protected(self, samples: list[Sample]) -> list[np.ndarray]:
+        if not samples:
+            return []
+        # What the surrogate sees; a class-wise delta looks at no image.
+        seen = np.zeros((len(samples), 0, 0, 3), np.uint8)
+        if self.config.granularity == "sample-wise":
+            seen = np.stack([resize(sample.image, self.config.image_size) for sample in samples])
+        labels = self.artifact_labels[[sample.label for sample in samples]]
+        batch = Batch(
+            images=self.noise.compute.images(torch.from_numpy(seen).permute(0, 3, 1, 2)),
+            labels=torch.from_numpy(labels).to(self.noise.compute.device),
+            sample_ids=[sample.sample_id for sample in samples],
+            global_count=len(samples),
+        )
+        return self.noise.protect([sample.image for sample in samples], batch)
+
+    def _change(self, sample: Sample, image: np.ndarray, decoded: Picture) -> Change:
+        """From the original to what was ``decoded`` of its protected ``image``."""
+        if not self.handling.lossless:
+            return _change(sample.image, image, decoded.rgb)
+        if not (np.array_equal(decoded.rgb, image) and _same_alpha(sample.picture, decoded)):
+            raise BudgetBroken(f"{sample.key}: its {self.handling.encoding} does not hold what was encoded: a bug")
+        change = _change(sample.image, image, image)
+        size = change.largest if self.config.budget.norm == "linf" else math.sqrt(change.applied) / 255
+        if not self.config.budget.holds(size):
+            raise BudgetBroken(f"{sample.key}: changed by {size * 255:.2f}/255, the budget is {self.config.budget}")
+        return change
+
+
+def _change(original: np.ndarray, protected: np.ndarray, decoded: np.ndarray) -> Change:
+    """All uint8 [H,W,3]: the image, what it was made into, and what its encoding made of that."""
+    total = Change()
+    for top in range(0, len(original), 256):  # of a large photo even the differences are large
+        rows = slice(top, top + 256)
+        before = protected[rows].astype(np.int32) - original[rows]
+        after = before if decoded is protected else decoded[rows].astype(np.int32) - original[rows]
+        largest = max(int(after.max()), -int(after.min())) / 255
+        applied = int((before * before).sum(dtype=np.int64))
+        survived = applied if after is before else int((before * after).sum(dtype=np.int64))
+        total += Change(largest, survived, applied)
+    return total
+
+
+def _same_alpha(before: Picture, after: Picture) -> bool:
+    if before.alpha is None or after.alpha is None:
+        return before.alpha is after.alpha
+    return np.array_equal(before.alpha, after.alpha)

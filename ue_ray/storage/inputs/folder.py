@@ -1,0 +1,146 @@
+"""A folder of class folders, on any filesystem: ``root/class/.../file``."""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import fs
+
+from ue_ray.errors import ReadFailure, UserError, one_line
+from ue_ray.storage.filesystem import blame, read_file, resolve, walk
+from ue_ray.storage.inputs.labels import classes, numbered, unlabelled
+from ue_ray.storage.inputs.listing import CHUNK_ROWS, NO_LABEL, Listing, by_chunks, ids_of, in_one
+from ue_ray.storage.retry import persist
+
+MAX_FILE_BYTES = 1 << 30
+"""A larger file is a ReadFailure: no image, and enough to take a worker down with it."""
+
+READERS = 32  # threads that hide the latency of an object store
+
+MARKER = ReadFailure("a folder marker, not a file")
+OUTSIDE = ReadFailure("a link that leads outside the input folder")
+NOT_A_FILE = ReadFailure("not a regular file")
+TOO_LARGE = ReadFailure(f"file larger than {MAX_FILE_BYTES >> 30} GiB")
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Every file below ``uri``, in the byte order of their paths.
+
+    The label is that of the top folder (files at the top, or in a hidden top folder such as ``.cache``, have none), or
+    what ``labels`` says: a key pattern, or the URI of a table (``sources.open_source`` has the rules). It is an index
+    into the sorted class names. Files without one, and empty objects that only mark a folder, are listed with label
+    -1 and read as failures. Links are followed to files inside ``uri`` only.
+    """
+
+    uri: str
+    labels: str | None = None
+
+    def list(self) -> Listing:
+        filesystem, root = resolve(self.uri)
+        try:
+            paths, sizes = _sorted(walk(filesystem, root))
+        except OSError as error:
+            raise UserError(f"{self.uri}: cannot list the folder: {one_line(error)}") from error
+        keys = _as_text(paths)
+        names = pc.if_else(_markers(paths, sizes), None, classes(keys, self.labels))
+        labels, class_names = numbered(names)
+        columns = {"sample_id": ids_of(paths), "key": keys, "label": labels, "nbytes": sizes, "path": paths}
+        expected = "one folder a class" if self.labels is None else f"labels by {self.labels}"
+        listing = Listing(pa.table(columns), class_names).check(f"{self.uri} (expected {expected})")
+        pa.default_memory_pool().release_unused()  # what sorting took; the process lives on beside the listing
+        return listing
+
+    def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
+        filesystem, root = resolve(self.uri)
+        failures = _failures(rows, self.labels)
+        paths = rows["path"].to_pylist()
+        if isinstance(filesystem, fs.LocalFileSystem):
+            real_root = os.path.realpath(os.fsencode(root))
+            for path, failure in zip(paths, failures, strict=True):
+                read = partial(_read_local, real_root, path, failure)
+                yield attempt(filesystem, root, partial(persist, read))
+            return
+        with ThreadPoolExecutor(READERS) as pool:
+            for start in range(0, rows.num_rows, READERS):  # a window at a time bounds the bytes held
+                window = slice(start, start + READERS)
+                yield from pool.map(partial(_read_remote, filesystem, root), paths[window], failures[window])
+
+
+def _failures(rows: pa.Table, labels: str | None) -> list[ReadFailure | None]:
+    """Why each row is not to be read; None where it is."""
+    no_label = ReadFailure(unlabelled(labels))
+    markers = _markers(rows["path"], rows["nbytes"]).to_pylist()
+    return [
+        MARKER if marker else no_label if label == NO_LABEL else None
+        for marker, label in zip(markers, rows["label"].to_pylist(), strict=True)
+    ]
+
+
+def _sorted(found: Iterator[tuple[bytes, int]]) -> tuple[pa.ChunkedArray, pa.ChunkedArray]:
+    """Paths (binary) and sizes (int64) in the order of the paths, in chunks; Python holds one chunk of them."""
+    path_chunks, size_chunks = [], []
+    while some := list(islice(found, CHUNK_ROWS)):
+        path_chunks.append(pa.array((path for path, _ in some), pa.large_binary()))
+        size_chunks.append(pa.array((size for _, size in some), pa.int64()))
+    # Large, for 2 GiB of paths and more; in one array, because of what ``in_one`` says.
+    paths = pa.concat_arrays(path_chunks) if path_chunks else pa.array([], pa.large_binary())
+    sizes = pa.concat_arrays(size_chunks) if size_chunks else pa.array([], pa.int64())
+    path_chunks.clear()
+    size_chunks.clear()
+    order = pc.sort_indices(paths)
+    parts = (order.slice(start, CHUNK_ROWS) for start in range(0, len(order), CHUNK_ROWS))
+    in_order = pa.chunked_array((paths.take(part).cast(pa.binary()) for part in parts), pa.binary())
+    return in_one(in_order), pa.chunked_array([sizes.take(order)])
+
+
+def _as_text(paths: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return paths.cast(pa.string())  # shares the buffers
+    except pa.ArrowInvalid:  # bytes that are not UTF-8 are spelled out; ``path`` still finds the file
+        spell = partial(bytes.decode, encoding="utf-8", errors="backslashreplace")
+        return by_chunks(paths, lambda chunk: pa.array(map(spell, chunk.to_pylist()), pa.string()))
+
+
+def _markers(paths: pa.ChunkedArray, sizes: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which objects stand for an empty folder of a bucket: a key that ends in ``/``, and no bytes."""
+    return pc.and_(pc.ends_with(paths, "/"), pc.equal(sizes, 0))
+
+
+def attempt(filesystem: fs.FileSystem, root: str, read: Callable[[], bytes | ReadFailure]) -> bytes | ReadFailure:
+    """What ``read`` gives; a ReadFailure where it cannot. Raises OutOfReach if all of ``root`` is to blame."""
+    try:
+        return blame(filesystem, root, read)
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            return TOO_LARGE
+        return ReadFailure(f"cannot read: {error.strerror or type(error).__name__}")
+
+
+def _read_remote(filesystem: fs.FileSystem, root: str, path: bytes, failure: ReadFailure | None) -> bytes | ReadFailure:
+    if failure is not None:
+        return failure
+    name = path.decode("utf-8", "surrogateescape")
+    return attempt(filesystem, root, partial(read_file, filesystem, f"{root}/{name}", MAX_FILE_BYTES))
+
+
+def _read_local(real_root: bytes, path: bytes, failure: ReadFailure | None) -> bytes | ReadFailure:
+    real = os.path.realpath(os.path.join(real_root, path))
+    if not real.startswith(os.path.join(real_root, b"")):
+        return OUTSIDE
+    status = os.stat(real)
+    if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever, a link to a folder may loop
+        return NOT_A_FILE
+    if failure is not None:
+        return failure
+    if status.st_size > MAX_FILE_BYTES:
+        return TOO_LARGE
+    with open(real, "rb") as file:
+        return file.read()

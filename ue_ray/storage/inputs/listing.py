@@ -1,0 +1,144 @@
+"""What an input holds: one Arrow row a sample, in a stable order, with a stable id. Nothing is decoded here."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ue_ray.errors import ReadFailure, UserError
+
+NO_LABEL = -1
+"""The label of a file that belongs to no class; its sample ends as rejected."""
+
+
+CHUNK_ROWS = 16_384
+"""So many rows at a time pass through Python objects; a whole listing exists in Arrow's buffers only."""
+
+
+def sample_id(key: str | bytes) -> str:
+    """128-bit hex id of a sample: a hash of its full key relative to the input root, never of a basename."""
+    return hashlib.blake2b(key.encode() if isinstance(key, str) else key, digest_size=16).hexdigest()
+
+
+def sample_ids(keys: Iterable[str | bytes]) -> pa.Array:
+    """``sample_id`` of each key (as text, or as its bytes in UTF-8), as an Arrow string array."""
+    return pa.array((sample_id(key) for key in keys), pa.string())
+
+
+def ids_of(keys: pa.ChunkedArray) -> pa.ChunkedArray:
+    """``sample_id`` of each key of an Arrow column, text or bytes."""
+    return by_chunks(keys, lambda chunk: sample_ids(chunk.to_pylist()))
+
+
+def by_chunks(column: pa.ChunkedArray, function: Callable[[pa.Array], pa.Array]) -> pa.ChunkedArray:
+    """``function`` of CHUNK_ROWS rows at a time, to strings: for what has to pass through Python objects."""
+    results = [
+        function(chunk.slice(start, CHUNK_ROWS))
+        for chunk in column.chunks
+        for start in range(0, len(chunk), CHUNK_ROWS)
+    ]
+    return in_one(pa.chunked_array(results, pa.string()))
+
+
+def repeated(column: pa.ChunkedArray) -> str | None:
+    """Some string that appears twice in ``column``; None where there is none. By sorting: a hash table takes more."""
+    column = in_one(column)
+    order = pc.sort_indices(column)
+    for start in range(0, len(order) - 1, CHUNK_ROWS):
+        some = column.take(order.slice(start, CHUNK_ROWS + 1))
+        row = pc.index(pc.equal(some.slice(1), some.slice(0, len(some) - 1)), True).as_py()
+        if row >= 0:
+            return str(some[row])
+    return None
+
+
+def in_one(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """``column`` in one chunk (more above 2 GiB): taking rows from many chunks costs a copy of them all each time."""
+    return pa.table([column], ["column"]).combine_chunks()["column"]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The samples of one input.
+
+    ``table`` has at least ``sample_id: string`` (unique), ``key: string``, ``label: int64`` (an index into
+    ``class_names``, or -1 for none) and ``nbytes: int64`` (the sample's size, for planning; an estimate where the
+    exact size would cost reading the images), and the columns by which its source finds the sample again.
+    """
+
+    table: pa.Table
+    class_names: list[str]
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def labels(self) -> np.ndarray:
+        """int64 ``[len]``, -1 where a sample has no class."""
+        return self.table["label"].to_numpy()
+
+    def nbytes(self) -> np.ndarray:
+        """int64 ``[len]``."""
+        return self.table["nbytes"].to_numpy()
+
+    def fingerprint(self) -> str:
+        """Hex digest of ids, labels and sizes, in order, and of the class names: equal for equal inputs anywhere."""
+        lengths, text = hashlib.blake2b(), hashlib.blake2b()  # of the ids, apart: so chunks leave no trace
+        for chunk in self.table["sample_id"].cast(pa.large_string()).chunks:
+            _, offsets, data = chunk.buffers()
+            ends = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
+            lengths.update(np.diff(ends).astype("<i8").tobytes())
+            if data is not None and len(ends):
+                text.update(memoryview(data)[ends[0] : ends[-1]])
+        digest = hashlib.blake2b(lengths.digest() + text.digest(), digest_size=16)
+        for name in ("label", "nbytes"):
+            for chunk in self.table[name].chunks:
+                digest.update(chunk.to_numpy().astype("<i8").tobytes())
+        digest.update(json.dumps(self.class_names).encode())
+        return digest.hexdigest()
+
+    def check(self, where: str) -> "Listing":
+        """Return self if it can be protected; else raise UserError, naming ``where``.
+
+        Refused: no samples, repeated ids, labels outside ``class_names``, fewer than two classes with samples.
+        """
+        if not len(self):
+            raise UserError(f"{where}: holds no samples")
+        labels = self.labels()
+        wrong = np.flatnonzero((labels < NO_LABEL) | (labels >= len(self.class_names)))
+        if len(wrong):
+            row = int(wrong[0])
+            raise UserError(
+                f"{where}: label {labels[row]} of {self.table['key'][row].as_py()} is out of range: "
+                f"{len(self.class_names)} classes, so 0 to {len(self.class_names) - 1}"
+            )
+        if (twice := repeated(self.table["sample_id"])) is not None:
+            raise UserError(f"{where}: sample_id {twice} appears more than once; ids must be unique")
+        found = np.unique(labels[labels != NO_LABEL])
+        if len(found) < 2:
+            only = f"only class {self.class_names[found[0]]!r}" if len(found) else "no class"
+            raise UserError(f"{where}: holds samples of {only}; two or more classes are needed")
+        return self
+
+
+class Source(Protocol):
+    """One input: picklable (a URI and names, no open files), so that workers can read what the driver listed."""
+
+    @property
+    def uri(self) -> str: ...
+
+    def list(self) -> Listing:
+        """List every sample, checked. Raises UserError for an input that cannot be protected."""
+        ...
+
+    def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
+        """Yield the encoded image of each of ``rows`` (any slice or take of the listing's table), in their order.
+
+        Raises nothing for an unreadable sample: it yields a ReadFailure and goes on. Raises OutOfReach if the input
+        as a whole cannot be read (gone, no network, credentials expired): that is no sample's fault.
+        """
+        ...

@@ -1,0 +1,237 @@
+"""The place an output is written to: begun by one run, gone on with by the same, trusted only when committed."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any, Literal
+
+from pyarrow import fs
+
+from ue_ray.errors import RunError, UserError, one_line
+from ue_ray.storage.filesystem import (
+    check_writable,
+    create_exclusive,
+    join,
+    list_names,
+    read_bytes,
+    read_if_there,
+    remove_tree,
+    resolve,
+    write_bytes,
+)
+from ue_ray.storage.outputs.formats.base import WORK
+from ue_ray.storage.outputs.shards import ShardRecord
+
+FORMAT_VERSION = 2
+MANIFEST = "manifest.json"
+SUCCESS = "_SUCCESS"
+RUN, OWNER = f"{WORK}/run.json", f"{WORK}/owner"
+OURS = (SUCCESS, MANIFEST, "data", "rejected", "index", "noise", WORK)  # in the order in which they are removed
+
+Mode = Literal["refuse", "resume", "overwrite"]
+
+
+class CommitError(RunError):
+    """What was written does not add up to what was listed; the output stays uncommitted. ``str(error)`` is one line."""
+
+
+class Output:
+    """A folder, local or in a bucket: ``data/``, ``rejected/``, ``noise/``, ``manifest.json`` and, last, ``_SUCCESS``.
+
+    A run claims the place with its card (what it does, to which input), so that only the same run can go on with it.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.owner = uuid.uuid4().hex
+        self.started = ""
+
+    def check(self, mode: Mode) -> None:
+        """Raises UserError at once if ``begin`` would refuse the place as it is, or could not write to it."""
+        if not self._refuse(mode):
+            try:
+                check_writable(self.uri)
+            except OSError as error:
+                raise UserError(f"{self.uri}: cannot be written: {one_line(error)}") from error
+
+    def _refuse(self, mode: Mode) -> set[str]:
+        """What the place holds. Raises UserError if a run in this mode may not begin there."""
+        held = self._held()
+        if not held:
+            return held
+        ours = SUCCESS in held or self._run() is not None
+        if mode == "refuse":
+            state = (
+                "holds a committed output"
+                if SUCCESS in held
+                else "holds an unfinished run"
+                if ours
+                else f"is not empty (holds {min(held)})"
+            )
+            advice = "--mode resume goes on with it, --mode overwrite removes it" if ours else "choose an empty place"
+            raise UserError(f"{self.uri}: {state}: {advice}")
+        if not ours:
+            raise UserError(f"{self.uri}: holds {min(held)}, and no run of this tool: choose an empty place")
+        return held
+
+    def begin(self, mode: Mode, card: dict[str, Any]) -> dict[str, Any] | None:
+        """Claim the place for the run that ``card`` describes; returns the manifest if that run is finished already.
+
+        Raises UserError if something else is there, and says in what it differs, or if the place cannot be written.
+        """
+        try:
+            self._refuse(mode)
+            if mode == "overwrite":
+                self.remove()
+            card = json.loads(json.dumps(card))
+            if self.is_committed():
+                manifest = self.manifest()
+                self._check_same(manifest.get("run", {}), card)
+                return manifest
+            started = datetime.now(UTC).isoformat(timespec="seconds")
+            run: dict[str, Any] = {"card": card, "started": started, "by": self.owner}
+            # Writing is tried now, not when hours of crafting are done: the bucket may be missing, the disk read-only.
+            if not create_exclusive(join(self.uri, RUN), json.dumps(run, indent=2).encode()):
+                if mode == "refuse":
+                    raise UserError(f"{self.uri}: another run has just begun here")
+                run = self._run() or run
+                self._check_same(run["card"], card)
+            self.started = run["started"]
+            write_bytes(join(self.uri, OWNER), self.owner.encode())
+        except OSError as error:
+            raise UserError(f"{self.uri}: cannot be written: {one_line(error)}") from error
+        return None
+
+    def remove(self) -> None:
+        """Delete what runs have written here, and nothing else; ``_SUCCESS`` first."""
+        filesystem, path = resolve(self.uri)
+        held = self._held()
+        for name in OURS:
+            if name not in held:
+                continue
+            if filesystem.get_file_info(f"{path}/{name}").is_file:
+                filesystem.delete_file(f"{path}/{name}")
+            else:
+                remove_tree(join(self.uri, name))
+
+    def commit(self, listing_count: int, records: Iterable[ShardRecord], extra: dict[str, Any]) -> dict[str, Any]:
+        """Check that every input ended as exactly one of protected and rejected, then write the manifest and _SUCCESS.
+
+        ``listing_count`` is the number of samples listed; ``extra`` goes into the manifest beside its own keys.
+        ``_SUCCESS`` holds the manifest's SHA-256 and is created by one writer only: of two runs that end here at once
+        the other gets a CommitError. Two that do the same work write the same manifest. Returns the manifest.
+        Raises CommitError if counts, files or sizes differ from the records, before writing.
+        """
+        records = sorted(records, key=lambda record: record.index)
+        for record, following in pairwise(records):
+            if record.index == following.index:
+                raise CommitError(f"{self.uri}: shard {record.index} is recorded twice")
+        protected = sum(record.protected for record in records)
+        rejected = sum(record.rejected for record in records)
+        if protected + rejected != listing_count:
+            raise CommitError(
+                f"{self.uri}: {listing_count} inputs, but {protected} protected + {rejected} rejected = "
+                f"{protected + rejected} ({protected + rejected - listing_count:+d})"
+            )
+        files = [file for record in records for file in record.files]
+        self._check_files({file.name: file.bytes for file in files})
+        reasons: Counter[str] = Counter()
+        for record in records:
+            reasons.update(record.reasons)
+        run = self._run()
+        if run is None or not self._is_owner():
+            done = ", and has committed it" if self.is_committed() else ""
+            raise CommitError(f"{self.uri}: another run has taken this output over{done}")
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "created": self.started,
+            "run": run["card"],
+            "inputs": listing_count,
+            "protected": protected,
+            "rejected": rejected,
+            "rejected_reasons": dict(reasons.most_common()),
+            "files": [asdict(file) for file in files],
+        }
+        if clash := sorted(manifest.keys() & extra.keys()):
+            raise ValueError(f"extra repeats the manifest's own keys: {', '.join(clash)}")
+        manifest |= extra
+        text = json.dumps(manifest, indent=2).encode()
+        write_bytes(join(self.uri, MANIFEST), text)
+        if not create_exclusive(join(self.uri, SUCCESS), f"{sha256(text).hexdigest()}\n".encode()):
+            raise CommitError(f"{self.uri}: another run has committed this output first")
+        remove_tree(join(self.uri, WORK))
+        return json.loads(text)
+
+    def is_committed(self) -> bool:
+        filesystem, path = resolve(self.uri)
+        return filesystem.get_file_info(f"{path}/{SUCCESS}").is_file
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest of a committed output. Raises UserError if it is not committed, or by another version."""
+        if not self.is_committed():
+            raise UserError(f"{self.uri}: not a committed output (no {SUCCESS})")
+        manifest = json.loads(read_bytes(join(self.uri, MANIFEST)))
+        if manifest["format_version"] != FORMAT_VERSION:
+            raise UserError(f"{self.uri}: has format {manifest['format_version']}: this is {FORMAT_VERSION}")
+        return manifest
+
+    def _held(self) -> set[str]:
+        filesystem, path = resolve(self.uri)
+        try:
+            if filesystem.get_file_info(path).is_file:
+                raise UserError(f"{self.uri}: is a file; choose an empty place or remove it")
+            return set(list_names(self.uri))
+        except OSError as error:
+            raise UserError(f"{self.uri}: cannot be read: {one_line(error)}") from error
+
+    def _run(self) -> dict[str, Any] | None:
+        text = read_if_there(join(self.uri, RUN))
+        return json.loads(text) if text else None
+
+    def _is_owner(self) -> bool:
+        return read_if_there(join(self.uri, OWNER)) == self.owner.encode()
+
+    def _check_same(self, there: dict[str, Any], asked: dict[str, Any]) -> None:
+        differences = sorted(
+            f"{name} {_shown(before)} there, {_shown(now)} now" for name, before, now in _differences(there, asked)
+        )
+        if differences:
+            more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
+            raise UserError(f"{self.uri}: belongs to another run: {'; '.join(differences[:3])}{more}")
+
+    def _check_files(self, recorded: dict[str, int]) -> None:
+        filesystem, root = resolve(self.uri)
+        found: dict[str, int] = {}
+        for folder in ("data", "index", "rejected"):  # three listings, not a request a file
+            for info in filesystem.get_file_info(fs.FileSelector(f"{root}/{folder}", allow_not_found=True)):
+                if info.is_file and info.base_name.startswith("part-"):
+                    found[f"{folder}/{info.base_name}"] = info.size
+        for name, size in recorded.items():
+            if name not in found:
+                raise CommitError(f"{self.uri}: {name} is recorded but missing")
+            if found[name] != size:
+                raise CommitError(f"{self.uri}: {name} has {found[name]} bytes, but {size} are recorded")
+        if unknown := sorted(found.keys() - recorded.keys()):
+            raise CommitError(f"{self.uri}: {unknown[0]} is there but in no record; a reader would take it for data")
+
+
+def _differences(there: Any, asked: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    if isinstance(there, dict) and isinstance(asked, dict):
+        return [
+            difference
+            for key in there.keys() | asked.keys()
+            for difference in _differences(there.get(key), asked.get(key), f"{name}.{key}" if name else key)
+        ]
+    return [] if there == asked else [(name, there, asked)]
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
