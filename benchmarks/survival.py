@@ -14,7 +14,7 @@ import json
 import multiprocessing
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.training import TrainingPlan
-from ue_ray.evaluation.victim import DataSet, purified, run_victim
+from ue_ray.evaluation.victim import purified, run_victim
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.images.quality import psnr, ssim
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
@@ -124,7 +125,7 @@ def craft(options: Survival, recipe: str) -> NoiseArtifact:
     chosen = dict(RECIPES[recipe] or {})
     budget = Budget(parse_epsilon(chosen.pop("epsilon", "8/255")))
     parameters = default_parameters("error-minimizing", "class-wise", "online", budget.epsilon)
-    rows = stratified_rows(block.labels, chosen.get("data_fraction", parameters["data_fraction"]), seed=0)
+    rows = stratified_rows(block.rows.labels, chosen.get("data_fraction", parameters["data_fraction"]), seed=0)
     parameters["batch_size"] = class_wise_batch_size(len(rows))
     if "views" in chosen:
         chosen["views"] = tuple(chosen["views"].split(","))
@@ -137,7 +138,7 @@ def craft(options: Survival, recipe: str) -> NoiseArtifact:
         surrogate="resnet9",
         **{"canvas": 32, **parameters, **chosen},
     )
-    part = Block(rows, block.images[rows], block.labels[rows], [block.sample_ids[row] for row in rows])
+    part = Block(rows, block.rows.take(rows))
     compute = Compute.detect("cpu")
     deltas = ReplicatedDeltas(len(names), config.canvas, budget)
     windows = Windows(lambda: iter([part]), config.batch_size, compute)
@@ -147,26 +148,26 @@ def craft(options: Survival, recipe: str) -> NoiseArtifact:
     return artifact
 
 
-def train_set(options: Survival, recipe: str) -> DataSet:
+def train_set(options: Survival, recipe: str) -> LabelledImages:
     """The training images, carrying the recipe's noise."""
     block, names = data_set(options.data, "train", 0, options.per_class)
-    images = np.ascontiguousarray(block.images.transpose(0, 2, 3, 1))
+    images = block.rows.images
     if RECIPES[recipe] is not None:
         noise = open_noise(craft(options, recipe), Compute.detect("cpu"))
-        labels = torch.from_numpy(block.labels)
-        batch = Batch(torch.from_numpy(block.images).to(torch.float32) / 255, labels, block.sample_ids, len(labels))
+        labels = torch.from_numpy(block.rows.labels)
+        batch = Batch(torch.empty(0), labels, block.rows.sample_ids, len(labels))
         images = np.stack(noise.protect(list(images), batch))
-    return DataSet(images, block.labels, list(block.sample_ids), names, 0)
+    return replace(block.rows, images=images, class_names=names)
 
 
-def unseen(options: Survival) -> DataSet:
+def unseen(options: Survival) -> LabelledImages:
     """What victims are judged on: the test images, or training images held out."""
     block, names = (
         data_set(options.data, "train", options.per_class, options.held_out)
         if options.held_out
         else data_set(options.data, "test", 0, options.test_per_class)
     )
-    return DataSet(block.images.transpose(0, 2, 3, 1), block.labels, list(block.sample_ids), names, 0)
+    return replace(block.rows, class_names=names)
 
 
 def train(run: Run) -> dict[str, Any]:

@@ -27,7 +27,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.reference import algorithm_1
 from benchmarks.survival import data_set
 from ue_ray.evaluation.training import TrainingPlan
-from ue_ray.evaluation.victim import DataSet, run_victim
+from ue_ray.evaluation.victim import run_victim
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
 from ue_ray.learning.models import build
@@ -107,8 +108,8 @@ def main(options: TimeToNoise) -> None:
     train, names = data_set(options.data, "train", 0, options.per_class)
     test, _ = data_set(options.data, "test", 0, options.test_per_class)
     rows = stratified_rows(train.labels, 0.2, seed=options.seed)
-    part = Block(rows, train.images[rows], train.labels[rows], [train.sample_ids[row] for row in rows])
-    unseen = DataSet(test.images.transpose(0, 2, 3, 1), test.labels, test.sample_ids, names, 0)
+    part = Block(rows, train.take(rows))
+    unseen = LabelledImages(test.images.transpose(0, 2, 3, 1), test.labels, test.sample_ids, names, 0)
     plan = TrainingPlan("resnet9", options.epochs, options.seed, 64, 0.05)
     images = [np.ascontiguousarray(image) for image in train.images.transpose(0, 2, 3, 1)]
     result: dict[str, Any] = {
@@ -131,7 +132,7 @@ def main(options: TimeToNoise) -> None:
             deltas, entry["error"], entry["seconds"] = crafted(way, part, names, options.seed)
             levels = BUDGET.round(deltas).permute(0, 2, 3, 1).contiguous().numpy()
             carrying = [BUDGET.apply(image, levels[label]) for image, label in zip(images, train.labels, strict=True)]
-        protected = DataSet(np.stack(carrying), train.labels, train.sample_ids, names, 0)
+        protected = LabelledImages(np.stack(carrying), train.labels, train.sample_ids, names, 0)
         victim = run_victim(protected, unseen, way, "none", plan, Compute.detect("cpu"))
         entry |= {name: victim[name] for name in ("final_test_accuracy", "peak_test_accuracy")}
         result["ways"][way] = entry

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ue_ray.evaluation.face_pairs import draw_pairs, features, fold_accuracies, roc, verify_pairs
-from ue_ray.evaluation.training import LabelledImages
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 
 LABELS = np.repeat(np.arange(6), 5)
@@ -52,7 +52,8 @@ def test_verification_of_features_that_tell_people_apart_and_of_such_that_do_not
 
 def test_features_are_what_the_last_linear_layer_sees():
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2))
-    images = torch.randint(0, 256, (7, 3, 2, 2), dtype=torch.uint8)
-    found = features(network, LabelledImages(images, torch.zeros(7)), Compute.detect("cpu"), batch_size=3)
-    expected = network[:3](images.float() / 255).detach()
+    images = torch.randint(0, 256, (7, 2, 2, 3), dtype=torch.uint8)
+    data = LabelledImages(images.numpy(), np.zeros(7, np.int64), list("abcdefg"))
+    found = features(network, data, Compute.detect("cpu"), batch_size=3)
+    expected = network[:3](images.permute(0, 3, 1, 2).float() / 255).detach()
     torch.testing.assert_close(found, nn.functional.normalize(expected))

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from tests.digits import digit_blocks
 from ue_ray.errors import UserError
-from ue_ray.evaluation.training import LabelledImages, TrainingPlan, crop, crop_flip, train_classifier
+from ue_ray.evaluation.training import TrainingPlan, crop, crop_flip, train_classifier
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.steps import cosine_learning_rate
 
@@ -14,11 +17,11 @@ CPU = Compute.detect("cpu")
 def pair_of_digits():
     """Zeros and ones: 80 to train on, 40 to test on."""
     blocks = list(digit_blocks(per_class=60, side=16, classes=2)())
-    images = torch.from_numpy(np.concatenate([block.images for block in blocks]))
-    labels = torch.from_numpy(np.concatenate([block.labels for block in blocks]))
-    order = torch.randperm(120, generator=torch.Generator().manual_seed(0))
-    rows, held_out = order[:80], order[80:]
-    return LabelledImages(images[rows], labels[rows]), LabelledImages(images[held_out], labels[held_out])
+    images = np.concatenate([block.rows.images for block in blocks])
+    labels = np.concatenate([block.rows.labels for block in blocks])
+    data = LabelledImages(images, labels, [str(row) for row in range(120)])
+    order = torch.randperm(120, generator=torch.Generator().manual_seed(0)).numpy()
+    return data.take(order[:80]), data.take(order[80:])
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,8 @@ def test_a_victim_learns_zeros_from_ones_the_same_way_twice(two_digits):
 
 def test_labels_that_say_nothing_teach_nothing(two_digits):
     train, test = two_digits
-    noise = LabelledImages(train.images, torch.randint(0, 2, (80,), generator=torch.Generator().manual_seed(0)))
+    labels = torch.randint(0, 2, (80,), generator=torch.Generator().manual_seed(0)).numpy()
+    noise = replace(train, labels=labels)
     curve = train_classifier(noise, test, 2, TrainingPlan("resnet9", 2, batch_size=16), CPU).curve
     assert curve[-1].train_accuracy < 0.9
 
@@ -49,18 +53,18 @@ def test_the_confusion_is_of_the_network_that_is_taken(two_digits):
     training = train_classifier(train, test, 2, plan, CPU, on_epoch=told.append)
     assert told == training.curve
     assert training.taken is training.curve[-1]
-    assert training.confusion.sum(1).tolist() == torch.bincount(test.labels).tolist()
+    assert training.confusion.sum(1).tolist() == np.bincount(test.labels).tolist()
     assert training.confusion.trace() / 40 == pytest.approx(training.taken.test_accuracy)
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(two_digits):
     train, test = two_digits
-    few = LabelledImages(train.images[:5], train.labels[:5])
+    few = train.take(np.arange(5))
     assert len(train_classifier(few, test, 2, TrainingPlan("resnet9", 1), CPU).curve) == 1
 
 
 def test_crops_are_shifts_with_a_black_border():
-    images = torch.full((50, 3, 32, 32), 9, dtype=torch.uint8)
+    images = torch.full((50, 32, 32, 3), 9, dtype=torch.uint8)
     cropped = crop(images, torch.Generator().manual_seed(0))
     assert cropped.shape == images.shape
     kept = (cropped == 9).sum((1, 2, 3)) // 3
@@ -69,9 +73,9 @@ def test_crops_are_shifts_with_a_black_border():
 
 
 def test_flips_mirror_about_half_of_the_images():
-    ramp = torch.arange(32, dtype=torch.uint8).expand(200, 3, 32, 32).contiguous()
+    ramp = torch.arange(32, dtype=torch.uint8).view(32, 1).expand(200, 32, 32, 3).contiguous()
     flipped = crop_flip(ramp, torch.Generator().manual_seed(0))
-    falling = (flipped[:, 0, 16, 20].int() < flipped[:, 0, 16, 12].int()).sum()
+    falling = (flipped[:, 16, 20, 0].int() < flipped[:, 16, 12, 0].int()).sum()
     assert 70 < falling < 130
 
 

@@ -3,7 +3,9 @@ import pytest
 
 from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import parse
-from ue_ray.evaluation.victim import DataSet, check_same_classes, compare, load_data_set, purified, random_control
+from ue_ray.evaluation.training import tensors
+from ue_ray.evaluation.victim import check_same_classes, compare, load_data_set, purified, random_control
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.noise.budget import Budget
 from ue_ray.storage.inputs.open_source import open_source
 
@@ -11,7 +13,7 @@ from ue_ray.storage.inputs.open_source import open_source
 def data_set(images, ids=None, classes=2):
     count = len(images)
     labels = np.arange(count) % classes
-    return DataSet(images, labels, ids or [f"id{i}" for i in range(count)], [f"c{i}" for i in range(classes)], 0)
+    return LabelledImages(images, labels, ids or [f"id{i}" for i in range(count)], [f"c{i}" for i in range(classes)], 0)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_a_source_is_loaded_at_one_size():
     digits = loaded("mnist5k-test", 14)
     assert digits.images.shape == (1000, 14, 14, 3)
     assert np.bincount(digits.labels).tolist() == [100] * 10
-    assert digits.tensors().images.shape == (1000, 3, 14, 14)
+    assert tensors(digits)[0].shape == (1000, 14, 14, 3)
 
 
 def test_a_source_without_one_good_image_is_refused(tmp_path):

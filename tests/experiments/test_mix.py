@@ -3,9 +3,9 @@ import pytest
 
 from tests.evaluation.test_victim import data_set
 from ue_ray.errors import UserError
-from ue_ray.evaluation.victim import DataSet
 from ue_ray.experiments import Mix
 from ue_ray.experiments.mix import compose
+from ue_ray.images.labelled import LabelledImages
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def clean():
 
 def carrying(clean, change):
     """In another order."""
-    return DataSet(
+    return LabelledImages(
         clean.images[::-1] + np.uint8(change), clean.labels[::-1], clean.sample_ids[::-1], clean.class_names, 0
     )
 
@@ -36,7 +36,7 @@ def test_nothing_is_mixed_in_by_default(clean):
 
 def test_all_carry_the_noise_of_their_own_id(clean, noises):
     images = clean.images + np.arange(40, dtype=np.uint8).reshape(-1, 1, 1, 1)
-    distinct = DataSet(images, clean.labels, clean.sample_ids, clean.class_names, 0)
+    distinct = LabelledImages(images, clean.labels, clean.sample_ids, clean.class_names, 0)
     mixed = compose(Mix(("one",)), distinct, {"one": carrying(distinct, 1)})
     assert (mixed.images == distinct.images + 1).all()
 
@@ -73,20 +73,24 @@ def test_the_positive_half_only_makes_pixels_brighter(clean):
     images = clean.images.copy()
     images[:, 0] += 3
     images[:, 1] -= 3
-    noisy = DataSet(images, clean.labels, clean.sample_ids, clean.class_names, 0)
+    noisy = LabelledImages(images, clean.labels, clean.sample_ids, clean.class_names, 0)
     mixed = compose(Mix(("one",), positive=True), clean, {"one": noisy}).images
     assert (mixed[:, 0] == 103).all()
     assert (mixed[:, 1:] == 100).all()
 
 
 def test_an_image_without_a_twin_is_named(clean, noises):
-    noises["one"] = DataSet(noises["one"].images[1:], noises["one"].labels[1:], noises["one"].sample_ids[1:], [], 0)
+    noises["one"] = LabelledImages(
+        noises["one"].images[1:], noises["one"].labels[1:], noises["one"].sample_ids[1:], [], 0
+    )
     with pytest.raises(UserError, match="one: has no image id39"):
         compose(Mix(("one",)), clean, noises)
 
 
 def test_a_joined_mix_adds_its_classes_to_the_other_data(clean, noises):
-    other = DataSet(np.full((6, 4, 4, 3), 50, np.uint8), np.array([0, 1] * 3), list("abcdef"), ["oak", "pine"], 1)
+    other = LabelledImages(
+        np.full((6, 4, 4, 3), 50, np.uint8), np.array([0, 1] * 3), list("abcdef"), ["oak", "pine"], 1
+    )
     mix = Mix(("two",), classes=(1, 3), part="protected", joined=True)
     data = compose(mix, clean, noises, other)
     assert data.class_names == ["oak", "pine", "c1 (added)", "c3 (added)"]

@@ -63,9 +63,9 @@ def craft(config, blocks):
 def all_rows(blocks):
     found = list(blocks())
     order = np.argsort(np.concatenate([block.positions for block in found]))
-    images = np.concatenate([block.images for block in found])[order]
-    labels = np.concatenate([block.labels for block in found])[order]
-    sample_ids = np.array([sample_id for block in found for sample_id in block.sample_ids])[order].tolist()
+    images = np.concatenate([block.rows.images for block in found])[order]
+    labels = np.concatenate([block.rows.labels for block in found])[order]
+    sample_ids = np.array([sample_id for block in found for sample_id in block.rows.sample_ids])[order].tolist()
     return images, labels, sample_ids
 
 
@@ -90,7 +90,7 @@ def test_the_decoded_output_is_within_the_budget_and_signed(case, blocks):
     noise = open_noise(artifact, CPU)
     bright = np.full_like(images, 128)  # mid-gray takes both signs without clipping
     for base in (images, bright):
-        originals = [np.ascontiguousarray(image.transpose(1, 2, 0)) for image in base]
+        originals = list(base)
         protected = noise.protect(originals, batch_of(base, labels, sample_ids))
         decoded = np.stack([decode(encode(image)).rgb for image in protected])
         change = torch.from_numpy(decoded.astype(np.int16) - np.stack(originals))

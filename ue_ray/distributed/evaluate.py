@@ -25,14 +25,8 @@ from ue_ray.evaluation.report.evaluation import console_table, headline, html_pa
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.evaluation.trackers import parse_trackers
 from ue_ray.evaluation.training import TrainingPlan, check_augmentation
-from ue_ray.evaluation.victim import (
-    CONTROLS,
-    Comparison,
-    DataSet,
-    check_same_classes,
-    compare,
-    random_control,
-)
+from ue_ray.evaluation.victim import CONTROLS, Comparison, check_same_classes, compare, random_control
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.machine import machine, versions
 from ue_ray.learning.models import SMALLEST_IMAGE, check_model
 from ue_ray.noise.budget import Budget, parse_epsilon
@@ -230,17 +224,17 @@ def _measured_budget(comparison: Comparison) -> Budget:
 
 
 @ray.remote
-def _control(clean: DataSet, budget: Budget) -> DataSet:
+def _control(clean: LabelledImages, budget: Budget) -> LabelledImages:
     return random_control(clean, budget)
 
 
 @ray.remote
-def _compare(clean: DataSet, protected: DataSet) -> Comparison:
+def _compare(clean: LabelledImages, protected: LabelledImages) -> Comparison:
     return compare(clean, protected)
 
 
 @ray.remote
-def _describe(data: DataSet) -> dict[str, Any]:
+def _describe(data: LabelledImages) -> dict[str, Any]:
     return {
         "images": len(data.labels),
         "rejected": data.rejected,

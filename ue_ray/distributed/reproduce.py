@@ -23,12 +23,13 @@ from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.evaluation.trackers import Tracker, parse_trackers
 from ue_ray.evaluation.training import TrainingPlan, check_augmentation
-from ue_ray.evaluation.victim import DataSet, check_same_classes
+from ue_ray.evaluation.victim import check_same_classes
 from ue_ray.experiments import SCALES, Arm, Mix, Recipe, Scale, experiment
 from ue_ray.experiments.mix import compose
 from ue_ray.experiments.page import experiment_page
 from ue_ray.experiments.report import markdown, summarised
 from ue_ray.experiments.trigger import triggered
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.machine import machine, versions
 from ue_ray.learning.models import SMALLEST_IMAGE
 from ue_ray.noise.methods import NoiseArtifact
@@ -241,12 +242,14 @@ def _trained(
 
 
 @ray.remote
-def _triggered(test: DataSet, artifact: str) -> DataSet:
+def _triggered(test: LabelledImages, artifact: str) -> LabelledImages:
     return triggered(test, NoiseArtifact.load(artifact))
 
 
 @ray.remote
-def _compose(mix: Mix, clean: DataSet, other: DataSet | None, *protected: DataSet) -> DataSet:
+def _compose(
+    mix: Mix, clean: LabelledImages, other: LabelledImages | None, *protected: LabelledImages
+) -> LabelledImages:
     return compose(mix, clean, dict(zip(mix.needs, protected, strict=True)), other)
 
 

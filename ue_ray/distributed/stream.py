@@ -12,6 +12,7 @@ import ray.data
 
 from ue_ray.distributed.cluster import cpus, largest_nodes, node_shares
 from ue_ray.distributed.survey import Survey, craft_blocks
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.storage.inputs.blocks import BLOCK_ROWS, Block, decode_block
 
 MAX_BLOCKS = 4096  # that the driver holds, whatever the input's size
@@ -54,14 +55,14 @@ def blocks_of(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[Block]:
     for rows in batches:
         real = rows["position"] != NO_ROW
         ids = [str(value) for value in rows["sample_id"][real]]
-        yield Block(rows["position"][real], rows["image"][real], rows["label"][real], ids)
+        yield Block(rows["position"][real], LabelledImages(rows["image"][real], rows["label"][real], ids))
 
 
 def _filled(block: Block, wanted: int) -> dict[str, Any]:
     missing = wanted - len(block.positions)
     return {
         "position": np.concatenate([block.positions, np.full(missing, NO_ROW)]),
-        "image": np.concatenate([block.images, np.zeros((missing, *block.images.shape[1:]), np.uint8)]),
-        "label": np.concatenate([block.labels, np.zeros(missing, np.int64)]),
-        "sample_id": np.array([*block.sample_ids, *[""] * missing]),
+        "image": np.concatenate([block.rows.images, np.zeros((missing, *block.rows.images.shape[1:]), np.uint8)]),
+        "label": np.concatenate([block.rows.labels, np.zeros(missing, np.int64)]),
+        "sample_id": np.array([*block.rows.sample_ids, *[""] * missing]),
     }

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ue_ray.evaluation.training import LabelledImages
+from ue_ray.evaluation.training import tensors
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 
 MOST_PAIRS = 3000  # of each kind, as in the LFW protocol
@@ -62,15 +63,16 @@ def _unlike(labels: np.ndarray, rows: np.ndarray, count: int, generator: np.rand
 
 
 @torch.inference_mode()
-def features(network: nn.Module, images: LabelledImages, compute: Compute, batch_size: int = 500) -> Tensor:
+def features(network: nn.Module, data: LabelledImages, compute: Compute, batch_size: int = 500) -> Tensor:
     """What the network's last linear layer sees, each of length 1: float32 [n,F] on the CPU."""
     *_, last = (module for module in network.modules() if isinstance(module, nn.Linear))
     seen: list[Tensor] = []
     hook = last.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].float().cpu()))
     network.eval()
+    pixels, _ = tensors(data)
     try:
-        for start in range(0, len(images), batch_size):
-            network(compute.images(images.images[start : start + batch_size]))
+        for start in range(0, len(data), batch_size):
+            network(compute.images(pixels[start : start + batch_size]))
     finally:
         hook.remove()
     return functional.normalize(torch.cat(seen))

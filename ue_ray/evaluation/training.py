@@ -13,49 +13,31 @@ from torch.nn import functional
 from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import Countermeasure
 from ue_ray.evaluation.countermeasures.none import Nothing
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.collectives import own_part, rank, sum_over_workers, world_size
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.models import build
 from ue_ray.learning.steps import WeightSteps, cosine_learning_rate
 
 
-@dataclass(frozen=True)
-class LabelledImages:
-    """A data set in memory: ``images`` uint8 [n,3,S,S], ``labels`` int64 [n]."""
-
-    images: Tensor
-    labels: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def split(self, share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
-        """(the rest, a ``share`` drawn by ``seed``)."""
-        order = torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))
-        kept, out = order[round(share * len(self)) :], order[: round(share * len(self))]
-        return LabelledImages(self.images[kept], self.labels[kept]), LabelledImages(self.images[out], self.labels[out])
-
-
 def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """The paper's augmentation: a random crop of the image padded by 4 pixels a 32, and a random horizontal flip."""
+    """Crops as ``crop`` does, then mirrors each image with a chance of a half: the paper's augmentation."""
     flips = torch.rand(len(images), generator=generator) < 0.5
     cropped = crop(images, generator)
-    cropped[flips] = cropped[flips].flip(-1)
+    cropped[flips] = cropped[flips].flip(-2)
     return cropped
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
-    """A random crop of the image, zero-padded by 4 pixels a 32 pixels of side. uint8 [N,3,H,W] -> the same."""
-    count, _, height, width = images.shape
+    """Crops each image at random, zero-padded by 4 pixels a 32 pixels of side. uint8 [N,H,W,3] -> the same."""
+    count, height, width, _ = images.shape
     pad = max(1, round(height / 8))
-    padded = functional.pad(images, (pad, pad, pad, pad))
+    padded = functional.pad(images, (0, 0, pad, pad, pad, pad))
     tops = torch.randint(0, 2 * pad + 1, (count,), generator=generator)
     lefts = torch.randint(0, 2 * pad + 1, (count,), generator=generator)
-    rows = (tops[:, None] + torch.arange(height))[:, None, :, None]
-    columns = (lefts[:, None] + torch.arange(width))[:, None, None, :]
-    samples = torch.arange(count)[:, None, None, None]
-    channels = torch.arange(3)[None, :, None, None]
-    return padded[samples, channels, rows, columns]
+    rows = (tops[:, None] + torch.arange(height))[:, :, None]
+    columns = (lefts[:, None] + torch.arange(width))[:, None, :]
+    return padded[torch.arange(count)[:, None, None], rows, columns]
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
@@ -133,9 +115,9 @@ def train_classifier(
     measure = countermeasure or Nothing("")
     held_out = None
     if measure.held_out:
-        train, held_out = train.split(measure.held_out, plan.seed)
+        train, held_out = _split(train, measure.held_out, plan.seed)
     torch.manual_seed(plan.seed)
-    network = compute.place(build(plan.model, num_classes, train.images.shape[-1]))
+    network = compute.place(build(plan.model, num_classes, train.images.shape[1]))
     steps = WeightSteps(network, compute, plan.learning_rate)
     generator = chance = torch.Generator().manual_seed(plan.seed)
     if world_size() > 1:
@@ -143,6 +125,7 @@ def train_classifier(
         chance = torch.Generator().manual_seed(int(seeds[rank()]))
         torch.manual_seed(int(seeds[rank()]))  # dropout draws from the global generator
     augment = AUGMENTATIONS[plan.augmentation]
+    pixels, labels = tensors(train)
     batches = max(1, len(train) // plan.batch_size)  # the last, smaller batch is spread over the others by reshuffling
     curve: list[Epoch] = []
     taken, confusion = None, torch.zeros(0, 0)
@@ -157,8 +140,8 @@ def train_classifier(
             rate = cosine_learning_rate(plan.learning_rate, epoch + batch / batches, plan.epochs)
             steps.optimizer.param_groups[0]["lr"] = rate
             own = own_part(rows)
-            images = compute.images(augment(train.images[own], chance))
-            targets = train.labels[own].to(compute.device)
+            images = compute.images(augment(pixels[own], chance))
+            targets = labels[own].to(compute.device)
             if measure.augments:
                 targets = functional.one_hot(targets, num_classes).to(torch.float32)
                 images, targets = measure.augment(images, targets, network, chance)
@@ -178,9 +161,21 @@ def train_classifier(
     return Training(curve, taken, confusion, network)
 
 
+def tensors(data: LabelledImages) -> tuple[Tensor, Tensor]:
+    """Returns images uint8 [n,S,S,3] and labels int64 [n], copied: arrays from an object store are read-only."""
+    return torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels.copy())
+
+
+def _split(data: LabelledImages, share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:
+    """Returns (the rest, a ``share`` drawn by ``seed``)."""
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed)).numpy()
+    cut = round(share * len(data))
+    return data.take(order[cut:]), data.take(order[:cut])
+
+
 @torch.inference_mode()
 def confusion_on(
-    network: nn.Module, images: LabelledImages, num_classes: int, compute: Compute, batch_size: int = 500
+    network: nn.Module, data: LabelledImages, num_classes: int, compute: Compute, batch_size: int = 500
 ) -> Tensor:
     """How often each class is taken for each, int64 [K,K] on the CPU: rows are the true classes.
 
@@ -188,10 +183,11 @@ def confusion_on(
     """
     network.eval()
     counts = torch.zeros(num_classes**2, dtype=torch.int64, device=compute.device)
-    for start in range(rank() * batch_size, len(images), world_size() * batch_size):
+    pixels, classes = tensors(data)
+    for start in range(rank() * batch_size, len(data), world_size() * batch_size):
         with compute.autocast():
-            logits = network(compute.images(images.images[start : start + batch_size]))
-        labels = images.labels[start : start + batch_size].to(compute.device)
+            logits = network(compute.images(pixels[start : start + batch_size]))
+        labels = classes[start : start + batch_size].to(compute.device)
         counts += torch.bincount(labels * num_classes + logits.argmax(1), minlength=num_classes**2)
     return sum_over_workers(counts).view(num_classes, num_classes).cpu()
 

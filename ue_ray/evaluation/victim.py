@@ -13,8 +13,9 @@ from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import Countermeasure, parse
 from ue_ray.evaluation.face_pairs import features, verify_pairs
 from ue_ray.evaluation.report.evaluation import GalleryItem
-from ue_ray.evaluation.training import Epoch, LabelledImages, TrainingPlan, train_classifier
+from ue_ray.evaluation.training import Epoch, TrainingPlan, train_classifier
 from ue_ray.images.codec import resize
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import NoiseConfig, default_parameters
@@ -27,24 +28,7 @@ CONTROLS = ("random",)
 MOST_CONFUSED = 100  # classes whose confusion matrix is kept: results are read by people and browsers
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """A data set in memory, as victims train on it: ``images`` uint8 [n,S,S,3], ``labels`` int64 [n]."""
-
-    images: np.ndarray
-    labels: np.ndarray
-    sample_ids: list[str]
-    class_names: list[str]
-    rejected: int
-
-    def tensors(self) -> LabelledImages:
-        """As training takes them, copied: arrays that come from an object store are read-only."""
-        return LabelledImages(
-            torch.from_numpy(self.images.transpose(0, 3, 1, 2).copy()), torch.from_numpy(self.labels.copy())
-        )
-
-
-def load_data_set(source: Source, listing: Listing, side: int) -> DataSet:
+def load_data_set(source: Source, listing: Listing, side: int) -> LabelledImages:
     """Decode all of ``source``, as listed, at ``side`` x ``side``. Raises UserError when no image can be decoded."""
     images, labels, sample_ids = [], [], []
     for entry in decode_rows(source, listing.table):
@@ -54,7 +38,7 @@ def load_data_set(source: Source, listing: Listing, side: int) -> DataSet:
             sample_ids.append(entry.sample_id)
     if not images:
         raise UserError(f"{source.uri}: none of its {len(listing)} images can be decoded")
-    return DataSet(
+    return LabelledImages(
         images=np.stack(images),
         labels=np.array(labels, np.int64),
         sample_ids=sample_ids,
@@ -63,7 +47,7 @@ def load_data_set(source: Source, listing: Listing, side: int) -> DataSet:
     )
 
 
-def random_control(clean: DataSet, budget: Budget, seed: int = 0) -> DataSet:
+def random_control(clean: LabelledImages, budget: Budget, seed: int = 0) -> LabelledImages:
     """``clean`` with sample-wise uniform noise of the same budget: what any noise of that size does to a victim.
 
     Drawn at the victims' size: where photos are shrunk for them, the control is a little stronger than noise
@@ -89,10 +73,10 @@ def random_control(clean: DataSet, budget: Budget, seed: int = 0) -> DataSet:
         ids = clean.sample_ids[rows]
         batch = Batch(torch.empty(0), labels, ids, len(ids))
         images[rows] = np.stack(noise.protect(list(clean.images[rows]), batch))
-    return DataSet(images, clean.labels, clean.sample_ids, clean.class_names, clean.rejected)
+    return LabelledImages(images, clean.labels, clean.sample_ids, clean.class_names, clean.rejected)
 
 
-def purified(data: DataSet, countermeasure: Countermeasure) -> DataSet:
+def purified(data: LabelledImages, countermeasure: Countermeasure) -> LabelledImages:
     """``data`` as a taker trains on it who has handled the images so."""
     return replace(data, images=countermeasure.purify(data.images))
 
@@ -108,7 +92,7 @@ class Comparison:
     gallery: list[GalleryItem]
 
 
-def compare(clean: DataSet, protected: DataSet, gallery: int = 10) -> Comparison:
+def compare(clean: LabelledImages, protected: LabelledImages, gallery: int = 10) -> Comparison:
     """Measure the change on the images themselves, whatever a manifest says. The gallery has one image a class."""
     row_of = {sample_id: row for row, sample_id in enumerate(protected.sample_ids)}
     pairs = [(row, row_of[sample_id]) for row, sample_id in enumerate(clean.sample_ids) if sample_id in row_of]
@@ -148,8 +132,8 @@ def check_same_classes(names: dict[str, Sequence[str]]) -> None:
 
 
 def run_victim(
-    train: DataSet,
-    test: DataSet,
+    train: LabelledImages,
+    test: LabelledImages,
     train_set: str,
     countermeasure: str,
     plan: TrainingPlan,
@@ -163,8 +147,8 @@ def run_victim(
     ``verified``: the classes (people) within which, and without which, pairs of test images are verified, if any.
     ``on_epoch`` is told of each as it ends.
     """
-    classes, unseen = len(train.class_names), test.tensors()
-    training = train_classifier(train.tensors(), unseen, classes, plan, compute, parse(countermeasure), on_epoch)
+    classes = len(train.class_names)
+    training = train_classifier(train, test, classes, plan, compute, parse(countermeasure), on_epoch)
     curve, taken = training.curve, training.taken
     peak = max(curve, key=lambda epoch: epoch.test_accuracy)
     entry = {
@@ -182,7 +166,7 @@ def run_victim(
         "confusion": training.confusion.tolist() if classes <= MOST_CONFUSED else None,
     }
     if verified:
-        found = features(training.network, unseen, compute)
+        found = features(training.network, test, compute)
         entry["verification"] = _verified(found, test.labels, verified, training.confusion.numpy())
     return entry
 

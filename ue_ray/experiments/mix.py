@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ue_ray.errors import UserError
-from ue_ray.evaluation.victim import DataSet
 from ue_ray.experiments.base import Mix
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.storage.inputs.blocks import stratified_rows
 
 
 def compose(
-    mix: Mix, clean: DataSet, protected: Mapping[str, DataSet], other: DataSet | None = None, seed: int = 0
-) -> DataSet:
+    mix: Mix,
+    clean: LabelledImages,
+    protected: Mapping[str, LabelledImages],
+    other: LabelledImages | None = None,
+    seed: int = 0,
+) -> LabelledImages:
     """The images of ``clean`` that ``mix`` asks for, each with its noise: those of ``protected`` have the same ids.
 
     Which images are protected depends on ``seed``, the fraction and the classes alone, not on the noise. A mix that is
@@ -37,24 +42,23 @@ def compose(
     if mix.positive:
         images = np.maximum(images, clean.images)
     kept = {"all": np.ones(count, bool), "clean": ~chosen, "protected": chosen}[mix.part]
-    ids = [sample_id for sample_id, keep in zip(clean.sample_ids, kept, strict=True) if keep]
-    data = DataSet(images[kept], clean.labels[kept], ids, clean.class_names, clean.rejected)
+    data = replace(clean, images=images).take(kept)
     return joined(other, data) if mix.joined and other is not None else data
 
 
-def joined(host: DataSet, guest: DataSet) -> DataSet:
+def joined(host: LabelledImages, guest: LabelledImages) -> LabelledImages:
     """The images of both; the classes that ``guest`` has images of come behind those of ``host``."""
     classes, labels = np.unique(guest.labels, return_inverse=True)
-    return DataSet(
+    return LabelledImages(
         np.concatenate([host.images, guest.images]),
         np.concatenate([host.labels, labels + len(host.class_names)]),
-        host.sample_ids + guest.sample_ids,
+        [*host.sample_ids, *guest.sample_ids],
         [*host.class_names, *(f"{guest.class_names[k]} (added)" for k in classes)],
         host.rejected + guest.rejected,
     )
 
 
-def _twins(data: DataSet, name: str, clean: DataSet, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+def _twins(data: LabelledImages, name: str, clean: LabelledImages, rows: Sequence[int] | np.ndarray) -> np.ndarray:
     row_of = {sample_id: row for row, sample_id in enumerate(data.sample_ids)}
     try:
         return data.images[[row_of[clean.sample_ids[row]] for row in rows]]

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ue_ray.evaluation.victim import DataSet
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.crafting.batches import Batch
 from ue_ray.noise.methods import NoiseArtifact, open_noise
 
 
-def triggered(test: DataSet, artifact: NoiseArtifact, seed: int = 0) -> DataSet:
+def triggered(test: LabelledImages, artifact: NoiseArtifact, seed: int = 0) -> LabelledImages:
     """Each image with the delta of a class drawn at random, not its own, and that class for its label: a network's
     accuracy on them is the success rate of the attack (Appendix H)."""
     classes = len(test.class_names)

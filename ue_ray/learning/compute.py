@@ -47,8 +47,8 @@ class Compute:
         return torch.compile(model) if self.compile else model  # type: ignore[return-value]
 
     def images(self, images: Tensor) -> Tensor:
-        """uint8 [N,3,H,W] -> float32 in [0, 1] on the device: bytes on the wire, floats where they are used."""
-        moved = images.to(self.device, non_blocking=True)
+        """Moves uint8 [N,H,W,3] to the device; there it becomes float32 [N,3,H,W] in [0, 1]: bytes travel."""
+        moved = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         return moved.to(torch.float32).div_(255).contiguous(memory_format=self.memory_format)
 
 

@@ -164,7 +164,7 @@ class ShardProtector:
             seen = np.stack([resize(sample.image, self.config.image_size) for sample in samples])
         labels = self.artifact_labels[[sample.label for sample in samples]]
         batch = Batch(
-            images=self.noise.compute.images(torch.from_numpy(seen).permute(0, 3, 1, 2)),
+            images=self.noise.compute.images(torch.from_numpy(seen)),
             labels=torch.from_numpy(labels).to(self.noise.compute.device),
             sample_ids=[sample.sample_id for sample in samples],
             global_count=len(samples),

@@ -41,7 +41,7 @@ CPU = Compute.detect("cpu")
 @pytest.fixture(scope="module")
 def images():
     """Digits in colours of their own: uint8 [20,28,28,3]."""
-    found = np.concatenate([block.images for block in digit_blocks(per_class=2, side=28)()]).transpose(0, 2, 3, 1)
+    found = np.concatenate([block.rows.images for block in digit_blocks(per_class=2, side=28)()])
     tint = np.random.default_rng(0).uniform(0.2, 1, (len(found), 1, 1, 3))
     return (found * tint).astype(np.uint8)
 

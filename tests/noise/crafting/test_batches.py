@@ -4,6 +4,7 @@ import torch
 
 from tests.digits import digit_blocks
 from ue_ray.errors import UserError
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.crafting.batches import Window, Windows, step_seed
 from ue_ray.storage.inputs.blocks import Block
@@ -13,8 +14,8 @@ CPU = Compute.detect("cpu")
 
 def block(positions):
     positions = np.array(positions, np.int64)
-    images = np.broadcast_to(positions.astype(np.uint8)[:, None, None, None], (len(positions), 3, 4, 4)).copy()
-    return Block(positions, images, positions % 3, [f"id{position}" for position in positions])
+    images = np.broadcast_to(positions.astype(np.uint8)[:, None, None, None], (len(positions), 4, 4, 3)).copy()
+    return Block(positions, LabelledImages(images, positions % 3, [f"id{position}" for position in positions]))
 
 
 def test_a_pass_has_every_row_once_in_a_seeded_order():
@@ -55,7 +56,7 @@ def test_data_that_fits_is_decoded_once():
 
 
 def test_data_that_does_not_fit_comes_in_windows_again_and_again():
-    size = block(range(6)).images.nbytes
+    size = block(range(6)).rows.images.nbytes
     windows = iter(Windows(lambda: iter([block(range(i, i + 6)) for i in (0, 6, 12)]), 4, CPU, window_bytes=2 * size))
     seen = [next(windows) for _ in range(4)]
     assert [len(window) for window in seen] == [12, 6, 12, 6]
@@ -75,5 +76,5 @@ def test_step_seeds_differ():
 
 def test_digits_arrive_as_blocks():
     blocks = list(digit_blocks(per_class=2)())
-    assert sum(len(block.labels) for block in blocks) == 20
-    assert blocks[0].images.shape[1:] == (3, 16, 16)
+    assert sum(len(block.rows.labels) for block in blocks) == 20
+    assert blocks[0].rows.images.shape[1:] == (16, 16, 3)

@@ -24,7 +24,7 @@ class DeltaServer:
         self.noise = open_noise(NoiseArtifact.load(artifact_uri), self.compute)
 
     def delta(self, images: np.ndarray, labels: np.ndarray, sample_ids: Sequence[str]) -> np.ndarray:
-        """uint8 [N,3,S,S] and the artifact's labels -> float32 [N,3,s,s]."""
+        """uint8 [N,S,S,3] and the artifact's labels -> float32 [N,3,s,s]."""
         batch = Batch(
             images=self.compute.images(torch.from_numpy(images)),
             labels=torch.from_numpy(labels).to(self.compute.device),
@@ -48,7 +48,9 @@ class ServedNoise(Noise):
         self.servers = servers
 
     def delta(self, batch: Batch) -> Tensor:
-        images = (batch.images * 255).round().to(torch.uint8).numpy()  # as they were: bytes travel, not floats
+        images = (
+            (batch.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        )  # as they were: bytes travel, not floats
         server = random.choice(self.servers)
         return torch.from_numpy(
             ray.get(server.delta.remote(images, batch.labels.numpy(), list(batch.sample_ids))).copy()

@@ -6,14 +6,15 @@ from typing import Any
 
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.evaluation.training import Epoch
-from ue_ray.evaluation.victim import DataSet, run_victim
+from ue_ray.evaluation.victim import run_victim
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.collectives import rank
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
 
 
 def train_one(
-    run: VictimRun, train: DataSet, test: DataSet, compute: Compute, store: VictimRuns, epochs: Any
+    run: VictimRun, train: LabelledImages, test: LabelledImages, compute: Compute, store: VictimRuns, epochs: Any
 ) -> dict[str, Any]:
     """What came of ``run``, kept in ``store``; the actor ``epochs`` (``Epochs``) is told of each as it ends.
 

@@ -23,7 +23,8 @@ from ue_ray.distributed.victims.spanning_victim import train_together
 from ue_ray.evaluation.countermeasures import Countermeasure
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.evaluation.trackers import Tracker, show
-from ue_ray.evaluation.victim import DataSet, load_data_set, purified
+from ue_ray.evaluation.victim import load_data_set, purified
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.models import SMALL_IMAGE
 from ue_ray.storage.filesystem import absolute
@@ -31,7 +32,7 @@ from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.open_source import BUILTINS
 from ue_ray.storage.outputs.output import Output
 
-Images = Any  # a reference to a DataSet
+Images = Any  # a reference to a LabelledImages
 ImagesOf = Callable[[VictimRun], tuple[Images, Images]]  # its training and test images
 
 
@@ -111,16 +112,18 @@ def handled(images: Images, countermeasure: Countermeasure) -> Images:
 
 
 @ray.remote
-def _load(source: Source, table: pa.Table, class_names: list[str], side: int) -> DataSet:
+def _load(source: Source, table: pa.Table, class_names: list[str], side: int) -> LabelledImages:
     return load_data_set(source, Listing(table, class_names), side)
 
 
 @ray.remote
-def _purify(data: DataSet, countermeasure: Countermeasure) -> DataSet:
+def _purify(data: LabelledImages, countermeasure: Countermeasure) -> LabelledImages:
     return purified(data, countermeasure)
 
 
 @ray.remote
-def _victim(train: DataSet, test: DataSet, run: VictimRun, store: VictimRuns, epochs: Any) -> dict[str, Any]:
+def _victim(
+    train: LabelledImages, test: LabelledImages, run: VictimRun, store: VictimRuns, epochs: Any
+) -> dict[str, Any]:
     torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
     return train_one(run, train, test, Compute.detect(), store, epochs)

@@ -42,14 +42,14 @@ class Window:
         order = np.argsort(self.positions)
         self.positions = self.positions[order]
         if blocks:
-            images = torch.from_numpy(np.concatenate([b.images for b in blocks])[order])
-            labels = torch.from_numpy(np.concatenate([b.labels for b in blocks])[order])
-        self.sample_ids = [sample_id for b in blocks for sample_id in b.sample_ids]
+            images = torch.from_numpy(np.concatenate([b.rows.images for b in blocks])[order])
+            labels = torch.from_numpy(np.concatenate([b.rows.labels for b in blocks])[order])
+        self.sample_ids = [sample_id for b in blocks for sample_id in b.rows.sample_ids]
         self.sample_ids = [self.sample_ids[i] for i in order]
         everyone = gather_objects((self.positions, images.shape[1:] if blocks else None))
         self.everywhere = np.sort(np.concatenate([positions for positions, _ in everyone]))
         if not blocks:  # a worker whose stream ended before the others': it takes part with empty batches
-            shape = next((shape for _, shape in everyone if shape is not None), (3, 1, 1))
+            shape = next((shape for _, shape in everyone if shape is not None), (1, 1, 3))
             images = torch.empty((0, *shape), dtype=torch.uint8)
             labels = torch.empty(0, dtype=torch.int64)
         self.images = images.to(compute.device)  # once, as bytes: batches are then cut out where they are used
@@ -128,7 +128,7 @@ class Windows:
         blocks, held = [], 0
         for block in stream:
             blocks.append(block)
-            held += block.images.nbytes
+            held += block.rows.images.nbytes
             if held >= self.window_bytes:
                 return blocks, False
         return blocks, True

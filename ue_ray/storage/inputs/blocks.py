@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from ue_ray.images.codec import resize
+from ue_ray.images.labelled import LabelledImages
 from ue_ray.storage.inputs.listing import NO_LABEL, Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Sample, decode_rows
 
@@ -18,12 +19,10 @@ LARGEST_PROBED = 224  # ImageNet's usual side: above it, surrogates see images s
 
 @dataclass(frozen=True)
 class Block:
-    """Decoded rows of the input, as they travel: ``images`` uint8 [n,3,S,S]; ``positions`` are rows of the listing."""
+    """Decoded rows of the input, as they travel; ``positions`` int64 [n] are their rows in the listing."""
 
     positions: np.ndarray
-    images: np.ndarray
-    labels: np.ndarray
-    sample_ids: Sequence[str]
+    rows: LabelledImages
 
 
 def stratified_rows(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
@@ -52,11 +51,11 @@ def decode_block(
     for position, entry in zip(rows, decode_rows(source, table.take(rows), handling), strict=True):
         if isinstance(entry, Sample):
             positions.append(position)
-            images.append(resize(entry.image, side).transpose(2, 0, 1))
+            images.append(resize(entry.image, side))
             labels.append(entry.label)
             sample_ids.append(entry.sample_id)
-    stacked = np.stack(images) if images else np.empty((0, 3, side, side), np.uint8)
-    return Block(np.array(positions, np.int64), stacked, np.array(labels, np.int64), sample_ids)
+    stacked = np.stack(images) if images else np.empty((0, side, side, 3), np.uint8)
+    return Block(np.array(positions, np.int64), LabelledImages(stacked, np.array(labels, np.int64), sample_ids))
 
 
 def natural_side(shapes: Sequence[tuple[int, int]]) -> int:
