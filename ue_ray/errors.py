@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from difflib import get_close_matches
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+Section = TypeVar("Section")
 
 
 class UserError(Exception):
@@ -41,18 +45,27 @@ class ReadFailure:
     reason: str
 
 
-def listed(text: str) -> list[str]:
-    """``"a, b"`` -> its names; none for an empty text."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+def choose(name: str, choices: Collection[str], what: str) -> str:
+    """Returns ``name``. Raises UserError, listing the choices, if it is not among them."""
+    if name not in choices:
+        close = get_close_matches(str(name), choices, 1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise UserError(f"unknown {what} {name!r}: choose one of {', '.join(choices)}{hint}")
+    return name
 
 
-def listed_among(text: str, choices: Collection[str], what: str) -> list[str]:
-    """The names of ``text``. Raises UserError, listing the choices, for one that is not among them."""
+def choose_all(text: str, choices: Collection[str], what: str) -> list[str]:
+    """Returns the names in ``text``. Raises UserError, listing the choices, for one that is not among them."""
     names = listed(text)
     for name in names:
         if name not in choices:
             raise UserError(f"unknown {what} {name!r}: choose among {', '.join(choices)}")
     return names
+
+
+def listed(text: str) -> list[str]:
+    """``"a, b"`` -> its names; none for an empty text."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -68,4 +81,53 @@ def check_at_least(config: Any, bounds: Mapping[str, int]) -> None:
     for name, bound in bounds.items():
         value = getattr(config, name)
         if value is not None and value < bound:
-            raise UserError(f"--{name.replace('_', '-')} is {value}: it must be at least {bound}")
+            raise UserError(f"{flag(name)} is {value}: it must be at least {bound}")
+
+
+# --- options dataclasses: what a command's flags and a library call's keywords are made from -------------------------
+
+
+def option(help: str, default: Any = MISSING, parse: Callable[[str], Any] | None = None) -> Any:
+    """Declares a field of an options dataclass: its help, its default, and how its text on a command line is read."""
+    return field(default=default, metadata={"help": help, "parse": parse})
+
+
+def flag(name: str) -> str:
+    """Returns the name as a command line has it: ``"max_rounds"`` -> ``"--max-rounds"``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def option_names(section: type) -> list[str]:
+    return [entry.name for entry in fields(section)]
+
+
+def with_options(section: type[Section], values: Mapping[str, Any]) -> Section:
+    """Makes ``section``, an options dataclass, of ``values`` by field name; text is read by the field's ``parse``.
+
+    Raises UserError for a value of another type than the field's.
+    """
+    hints = get_type_hints(section)
+    parses = {entry.name: entry.metadata.get("parse") for entry in fields(section)}  # type: ignore[arg-type]
+    parsed = {}
+    for name, value in values.items():
+        parse = parses[name]
+        parsed[name] = parse(value) if parse and isinstance(value, str) else value
+        _check_type(name, parsed[name], hints[name])
+    return section(**parsed)
+
+
+def _check_type(name: str, value: Any, hint: Any) -> None:
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise UserError(f"{flag(name)} is {value!r}: choose one of {', '.join(get_args(hint))}")
+        return
+    kinds = list(get_args(hint)) if get_origin(hint) is UnionType else [hint]
+    if not set(kinds) <= {int, float, str, bool, type(None)}:
+        return
+    whole_is_float = type(value) is int and float in kinds
+    if type(value) not in kinds and not whole_is_float:
+        names = " or ".join(_KINDS[kind] for kind in kinds if kind is not type(None))
+        raise UserError(f"{flag(name)} is {value!r}: expected {names}")
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}

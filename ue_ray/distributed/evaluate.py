@@ -18,7 +18,7 @@ from ue_ray.distributed import cluster
 from ue_ray.distributed.survey import survey
 from ue_ray.distributed.victims.spanning_victim import check_room
 from ue_ray.distributed.victims.train_victims import handled, identified, load, train_victims
-from ue_ray.errors import UserError, check_at_least, listed, listed_among, parse_seeds
+from ue_ray.errors import UserError, check_at_least, choose_all, listed, parse_seeds
 from ue_ray.evaluation.countermeasures import Countermeasure, parse
 from ue_ray.evaluation.guards import find_guards
 from ue_ray.evaluation.report.evaluation import console_table, headline, html_page
@@ -88,7 +88,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     started = time.monotonic()
     plans = _plans(config)
     trackers = parse_trackers(config.track)
-    controls = listed_among(config.controls, CONTROLS, "control")
+    controls = choose_all(config.controls, CONTROLS, "control")
     countermeasures = _countermeasures(config.countermeasures)
     sources = _sources(config)
     budget, protection = _protection(config)

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ue_ray.errors import UserError, listed_among, one_line
+from ue_ray.errors import UserError, choose_all, one_line
 from ue_ray.evaluation.runs import TRACKED, VictimRun
 from ue_ray.storage.filesystem import join, read_if_there, write_bytes
 
@@ -62,7 +62,7 @@ def parse_trackers(text: str) -> dict[str, Tracker]:
 
     Raises UserError for a name that there is not, and for a package that is not installed.
     """
-    names = listed_among(text, TRACKERS, "tracker")
+    names = choose_all(text, TRACKERS, "tracker")
     for name in names:
         if find_spec(PACKAGES[name]) is None:
             raise UserError(f"--track {name} needs a package that is not here: pip install 'ue-ray[{name}]'")
