@@ -1,11 +1,8 @@
-"""Protect a collection of images: python pipelines/protect_dataset.py --input URI --output URI
+"""``ue-ray protect``, for ``ray job submit -- python pipelines/protect_dataset.py``."""
 
-Every input image ends as protected (OUTPUT/data) or rejected with a reason (OUTPUT/rejected). Trust an output only when
-it holds _SUCCESS. Exit status: 0 done, 2 a mistake in what was asked for, 1 anything else.
-"""
+import sys
 
-from ue_ray.cli import run
-from ue_ray.distributed.protect import ProtectConfig, protect
+from ue_ray.cli import main
 
 if __name__ == "__main__":
-    run(ProtectConfig, protect, description=__doc__)
+    main(["protect", *sys.argv[1:]])

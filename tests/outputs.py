@@ -8,9 +8,10 @@ import numpy as np
 from PIL import Image
 
 from ue_ray.images.codec import encode
+from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import default_parameters
-from ue_ray.noise.methods import NoiseArtifact, NoiseConfig
+from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.methods import noise_config
 from ue_ray.storage.filesystem import join
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.samples import Rejected, decode_rows
@@ -64,14 +65,4 @@ def make_output(photos: Path, uri: str, format: str = "parquet", level: int = 8,
 
 
 def _noise_config(class_names: list[str]) -> NoiseConfig:
-    parameters = default_parameters("random", "class-wise", "online", BUDGET.epsilon)
-    return NoiseConfig(
-        method="random",
-        granularity="class-wise",
-        budget=BUDGET,
-        class_names=tuple(class_names),
-        image_size=8,
-        canvas=8,
-        surrogate="resnet9",
-        **parameters,
-    )
+    return noise_config({"method": "random", "epsilon": BUDGET.epsilon}, class_names, images=12, side=8)

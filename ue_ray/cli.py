@@ -1,41 +1,119 @@
-"""What the pipelines share: a frozen config from the command line, one call, an exit status."""
+"""The command ``ue-ray``: flags in, one library call, one line for a mistake, an exit status."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, make_dataclass
+from importlib import import_module
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
-from ue_ray.errors import FaultsFound, RunError, UserError
+import ue_ray
+from ue_ray.errors import FaultsFound, RunError, UserError, choose
 
-Config = TypeVar("Config")
+COMMANDS = {
+    "protect": "Protect a collection of labelled images: every image ends as protected or as rejected with a reason.",
+    "evaluate": "Train victims on clean, control and protected images and say whether the protection holds.",
+    "reproduce": "Reproduce an experiment of the paper and hold the outcome against what it says.",
+    "verify": "Read a committed output again, every byte of it, and say what is not as it was committed.",
+}
+USAGE = """usage: ue-ray COMMAND [OPTIONS]
+
+{commands}
+
+ue-ray COMMAND --help lists the options of a command.
+Exit status: 0 done, 2 a mistake in what was asked for, 1 anything else.
+"""
 
 
-def run(
-    config_type: type[Config],
-    job: Callable[[Config], Any],
-    description: str | None,
-    unfinished: str = "nothing was committed",
-) -> NoReturn:
-    """Parse the command line, run ``job`` and exit: 0; or, after one line, 2 (UserError) or 1 (RunError, FaultsFound).
+@dataclass(frozen=True)
+class Command:
+    """One command. ``required``: its own flags, by name, with their help; ``sections``: options dataclasses by title.
 
-    ``unfinished`` says what it means that the job did not reach its end.
+    ``run`` takes what was given, by name. ``unfinished`` says what it means when it does not reach its end.
     """
-    config = tyro.cli(config_type, description=description)
+
+    required: Mapping[str, str]
+    sections: Mapping[str, type]
+    run: Callable[..., Any]
+    unfinished: str
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs ``ue-ray ARGUMENTS`` and exits: 0; or, after one line, 2 (UserError), 1 (RunError, FaultsFound)."""
+    name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in ("-h", "--help"):
+        width = max(map(len, COMMANDS))
+        print(USAGE.format(commands="\n".join(f"  {command:{width}}  {help}" for command, help in COMMANDS.items())))
+        sys.exit(0)
+    if name == "--version":
+        print(f"ue-ray {ue_ray.__version__}")
+        sys.exit(0)
+    with _exit_status("nothing was done"):
+        choose(name, COMMANDS, "command")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    command: Command = import_module(f"ue_ray.distributed.{name}").command()
+    given = parse(command, rest, f"ue-ray {name}", COMMANDS[name])
+    with _exit_status(command.unfinished):
+        command.run(**given)
+    sys.exit(0)
+
+
+def parse(command: Command, arguments: Sequence[str], program: str, description: str) -> dict[str, Any]:
+    """Returns the options that are given in ``arguments``, by name; exits where they cannot be read."""
+    entries: list[Any] = [(name, Annotated[str, tyro.conf.arg(help=help)]) for name, help in command.required.items()]
+    sections = {
+        title.lower().replace(" ", "_").replace("-", "_"): flags(kind) for title, kind in command.sections.items()
+    }
+    entries += [(name, kind, field(default_factory=kind)) for name, kind in sections.items()]
+    whole = make_dataclass("Options", entries)
+    read: Any = tyro.cli(
+        whole, args=list(arguments), prog=program, description=description, config=(tyro.conf.OmitArgPrefixes,)
+    )
+    given = {name: getattr(read, name) for name in command.required}
+    for name in sections:
+        given |= vars(getattr(read, name))
+    return {name: value for name, value in given.items() if value is not None and value is not False}
+
+
+def flags(section: type) -> type:
+    """Returns a dataclass of optional flags, one for each option of ``section``: None, or False, where not given."""
+    hints = get_type_hints(section)
+    made: list[Any] = []
+    for entry in fields(section):
+        kind = str if entry.metadata.get("parse") else hints[entry.name]
+        help = tyro.conf.arg(help=entry.metadata["help"], help_behavior_hint="", metavar=_metavar(kind))
+        made.append(
+            (entry.name, Annotated[kind if kind is bool else kind | None, help], False if kind is bool else None)
+        )
+    return make_dataclass(section.__name__, made)
+
+
+def _metavar(kind: Any) -> str | None:
+    if get_origin(kind) is Literal:
+        return "{" + ",".join(get_args(kind)) + "}"
+    kinds = get_args(kind) if get_origin(kind) is UnionType else (kind,)
+    return {str: "TEXT", int: "N", float: "X"}.get(kinds[0])
+
+
+@contextmanager
+def _exit_status(unfinished: str) -> Iterator[None]:
     try:
-        job(config)
+        yield
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except RunError as error:
         print(f"error: {unfinished}: {error}", file=sys.stderr)
         sys.exit(1)
-    except FaultsFound as found:
-        print(found)
+    except FaultsFound as faults:
+        print(faults)
         sys.exit(1)
     except KeyboardInterrupt:
         print(f"interrupted: {unfinished}", file=sys.stderr)
         sys.exit(130)
-    sys.exit(0)

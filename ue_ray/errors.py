@@ -45,12 +45,15 @@ class ReadFailure:
     reason: str
 
 
-def choose(name: str, choices: Collection[str], what: str) -> str:
-    """Returns ``name``. Raises UserError, listing the choices, if it is not among them."""
+def choose(name: str, choices: Collection[str], what: str, of: str = "") -> str:
+    """Returns ``name``. Raises UserError, listing the choices, if it is not among them.
+
+    ``what`` it is a name of; ``of`` says more, as in " of preset photos".
+    """
     if name not in choices:
         close = get_close_matches(str(name), choices, 1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise UserError(f"unknown {what} {name!r}: choose one of {', '.join(choices)}{hint}")
+        raise UserError(f"unknown {what} {name!r}{of}: choose one of {', '.join(choices)}{hint}")
     return name
 
 
@@ -97,29 +100,34 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def option_names(section: type) -> list[str]:
+def option_names(section: Any) -> list[str]:
+    """Returns the names of an options dataclass's fields."""
     return [entry.name for entry in fields(section)]
 
 
 def with_options(section: type[Section], values: Mapping[str, Any]) -> Section:
-    """Makes ``section``, an options dataclass, of ``values`` by field name; text is read by the field's ``parse``.
+    """Makes ``section``, an options dataclass, of ``values`` (``parsed_options``)."""
+    return section(**parsed_options(section, values))
+
+
+def parsed_options(section: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns ``values``, by field name of ``section``, with text read by the fields' ``parse``.
 
     Raises UserError for a value of another type than the field's.
     """
     hints = get_type_hints(section)
-    parses = {entry.name: entry.metadata.get("parse") for entry in fields(section)}  # type: ignore[arg-type]
+    parses = {entry.name: entry.metadata.get("parse") for entry in fields(section)}
     parsed = {}
     for name, value in values.items():
         parse = parses[name]
         parsed[name] = parse(value) if parse and isinstance(value, str) else value
         _check_type(name, parsed[name], hints[name])
-    return section(**parsed)
+    return parsed
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:
     if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise UserError(f"{flag(name)} is {value!r}: choose one of {', '.join(get_args(hint))}")
+        choose(value, get_args(hint), name.replace("_", " "))
         return
     kinds = list(get_args(hint)) if get_origin(hint) is UnionType else [hint]
     if not set(kinds) <= {int, float, str, bool, type(None)}:

@@ -21,11 +21,12 @@ def test_served_deltas_are_the_same_bits(tmp_path):
     artifact.save(str(tmp_path))
     server = ray.remote(DeltaServer).options(num_cpus=0).remote(str(tmp_path))
     (block,) = blocks()
-    batch = batch_of(block.rows.images, block.rows.labels, block.rows.sample_ids)
-    images = list(block.rows.images)
+    rows = block.rows
+    batch = batch_of(rows.images, rows.labels, rows.sample_ids)
+    images = list(rows.images)
     here, there = open_noise(artifact, CPU), ServedNoise(config, [server])
-    assert torch.equal(there.perturb(batch), here.perturb(batch))
-    assert all(map(np.array_equal, there.protect(images, batch), here.protect(images, batch)))
+    assert torch.equal(there.perturb(*batch), here.perturb(*batch))
+    assert all(map(np.array_equal, *(noise.protect(images, rows.labels, rows.sample_ids) for noise in (there, here))))
 
 
 @pytest.mark.parametrize(
@@ -40,4 +41,4 @@ def test_served_deltas_are_the_same_bits(tmp_path):
 )
 def test_a_gpu_is_asked_for_where_a_network_computes_the_delta(case, expected):
     config = config_for(*case, Budget(8 / 255))
-    assert METHODS[config.method].uses_network(config) is expected
+    assert METHODS[config.method].computes_deltas(config) is expected

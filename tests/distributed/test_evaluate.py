@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ue_ray.distributed.evaluate import EvaluateConfig, evaluate
-from ue_ray.distributed.protect import ProtectConfig, protect
+from ue_ray.distributed.protect import protect
 from ue_ray.errors import UserError
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
@@ -37,7 +37,7 @@ def evaluated(clean, protected, test, output, **options):
 
 
 def test_victims_are_trained_and_reported(tinted, tmp_path, capsys):
-    protect(ProtectConfig(str(tinted / "train"), str(tmp_path / "protected"), method="random", epsilon="4/255"))
+    protect(str(tinted / "train"), str(tmp_path / "protected"), method="random", epsilon="4/255")
     places = (tinted / "train", tmp_path / "protected", tinted / "test", tmp_path / "report")
     results = evaluated(*places, epochs=3, seeds="0,1")
     assert json.loads((tmp_path / "report" / "results.json").read_text()) == results
@@ -67,7 +67,7 @@ def test_labels_are_given_to_what_has_none_of_its_own(tinted, tmp_path, monkeypa
             shutil.copy(path, tmp_path / split / f"{path.parent.name}-{path.name}")
     rule = "{label}-*"
     clean, output = str(tmp_path / "train"), str(tmp_path / "out")
-    protect(ProtectConfig(clean, output, labels=rule, method="random", format="imagefolder"))
+    protect(clean, output, labels=rule, method="random", format="imagefolder")
     (tmp_path / "test.csv").write_text(
         "key,label\n" + "".join(f"{path.name},{path.name.split('-')[0]}\n" for path in (tmp_path / "test").iterdir())
     )

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ue_ray.cli import run
-from ue_ray.distributed.protect import ProtectConfig, protect
+from ue_ray.cli import main
 from ue_ray.distributed.survey import Survey, _survey
 from ue_ray.errors import RunError
 
@@ -67,6 +66,13 @@ MISTAKES = [
     (["--artifact", "{place}/good", "--epsilon", "4/255"], "--epsilon does not go with --artifact"),
     (["--seed", "-1"], "seed is -1"),
     (["--learning-rate", "-1"], "learning-rate is -1"),
+    (["--strength", "high"], "--strength goes with --preset"),
+    (["--method", "random", "--max-rounds", "3"], "--max-rounds is no option of method random; it has none of its own"),
+    (["--method", "random", "--num-workers", "2"], "--num-workers is for crafting: method random crafts nothing"),
+    (["--schedule", "alternating"], "--schedule alternating is for error-minimizing noise, sample-wise"),
+    (["--granularity", "sample-wise", "--delta-table", "actors"], "--delta-table is for class-wise deltas"),
+    (["--artifact", "{place}/good", "--seed", "0"], "--seed does not go with --artifact"),
+    (["--artifact", "{place}/good", "--num-workers", "1"], "--num-workers does not go with --artifact"),
     (["--image-size", "0"], "image-size is 0"),
     (
         ["--granularity", "sample-wise", "--schedule", "alternating", "--data-fraction", "0.5"],
@@ -89,9 +95,8 @@ def test_a_mistake_is_one_line(place, monkeypatch, capsys, arguments, said):
     monkeypatch.setattr("ue_ray.distributed.protect.craft", lambda *args: pytest.fail("crafting was started"))
     command = ["--input", str(place / "good"), "--output", str(place / "new")]
     command += [argument.format(place=place) for argument in arguments]
-    monkeypatch.setattr(sys, "argv", ["protect_dataset.py", *command])
     with pytest.raises(SystemExit) as ended:
-        run(ProtectConfig, protect, description=None)
+        main(["protect", *command])
     assert ended.value.code == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(error) == 1
@@ -101,12 +106,12 @@ def test_a_mistake_is_one_line(place, monkeypatch, capsys, arguments, said):
 
 
 def test_a_run_that_cannot_finish_exits_with_1(monkeypatch, capsys):
-    def fails(config):
+    def fails(input, output):
         raise RunError("47 inputs, but 46 came out")
 
-    monkeypatch.setattr(sys, "argv", ["protect_dataset.py", "--input", "a", "--output", "b"])
+    monkeypatch.setattr("ue_ray.distributed.protect.protect", fails)
     with pytest.raises(SystemExit) as ended:
-        run(ProtectConfig, fails, description=None)
+        main(["protect", "--input", "a", "--output", "b"])
     assert ended.value.code == 1
     assert capsys.readouterr().err == "error: nothing was committed: 47 inputs, but 46 came out\n"
 

@@ -1,7 +1,6 @@
 """The main job on a real local Ray, from images to a committed output."""
 
 import json
-from dataclasses import replace
 from unittest.mock import Mock
 
 import numpy as np
@@ -10,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ue_ray.distributed.protect import ProtectConfig, protect
+from ue_ray.distributed.protect import protect
 from ue_ray.distributed.verify import VerifyConfig, verify
 from ue_ray.errors import UserError
 from ue_ray.images.codec import decode
+from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.delta_file import whole
-from ue_ray.noise.methods import NoiseArtifact
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.outputs.output import Output
 
@@ -23,7 +22,6 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 QUICK = {
     "epsilon": "8/255",
-    "weight_steps": 2,
     "max_rounds": 2,
     "batch_size": 16,
     "surrogate": "resnet9",
@@ -61,7 +59,7 @@ def rows(output):
 def protected(photos, tmp_path_factory):
     output = tmp_path_factory.mktemp("out") / "protected"
     manifest = protect(
-        ProtectConfig(str(photos), str(output), data_fraction=1.0, num_workers=2, delta_table="actors", **QUICK)
+        str(photos), str(output), data_fraction=1.0, num_workers=2, delta_table="actors", weight_steps=2, **QUICK
     )
     return output, manifest
 
@@ -69,7 +67,7 @@ def protected(photos, tmp_path_factory):
 def test_every_input_ends_as_protected_or_rejected(photos, protected):
     output, manifest = protected
     assert (output / "_SUCCESS").exists()
-    assert json.loads((output / "manifest.json").read_text()) == manifest
+    assert json.loads((output / "manifest.json").read_text()) == manifest.values
     assert (manifest["inputs"], manifest["protected"], manifest["rejected"]) == (47, 43, 4)
     assert sorted(entry.name for entry in output.iterdir()) == [
         "_SUCCESS",
@@ -107,7 +105,7 @@ def test_the_output_is_an_input_again(protected):
 
 def test_an_artifact_applied_again_gives_the_same_images(photos, protected, tmp_path):
     output, _ = protected
-    again = protect(ProtectConfig(str(photos), str(tmp_path / "again"), artifact=str(output / "noise")))
+    again = protect(str(photos), str(tmp_path / "again"), artifact=str(output / "noise"))
     assert again["protected"] == 43
     assert rows(tmp_path / "again") == rows(output)
 
@@ -118,8 +116,8 @@ def test_any_number_of_workers_crafts_the_same_class_wise_delta(workers, protect
     that is nearly zero may then change its sign: that element moves by up to 2 alpha a step. The two have
     their table in actors, these replicate it."""
     output, _ = protected
-    config = ProtectConfig(str(photos), str(tmp_path / "out"), data_fraction=1.0, num_workers=workers, **QUICK)
-    protect(config)
+    options = {"data_fraction": 1.0, "num_workers": workers, "weight_steps": 2, **QUICK}
+    protect(str(photos), str(tmp_path / "out"), **options)
     two, other = (NoiseArtifact.load(str(place / "noise")) for place in (output, tmp_path / "out"))
     assert (two.record["workers"], other.record["workers"]) == (2, workers)
     assert two.deltas is not None
@@ -139,9 +137,9 @@ def test_sample_wise_noise_from_the_same_seed_is_the_same_twice(tmp_path):
         place = tmp_path / "digits" / str(one["label"][0].as_py())
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{row}.png").write_bytes(next(iter(source.read(one))))
-    options = {"granularity": "sample-wise", "pgd_steps": 2, **QUICK}
+    options = {"granularity": "sample-wise", "pgd_steps": 2, "weight_steps": 2, **QUICK}
     for name in ("a", "b"):
-        protect(ProtectConfig(digits, str(tmp_path / name), **options))
+        protect(digits, str(tmp_path / name), **options)
     assert rows(tmp_path / "a") == rows(tmp_path / "b")
     first, second = (NoiseArtifact.load(str(tmp_path / name / "noise")).tensors for name in ("a", "b"))
     assert first.keys() == second.keys()
@@ -151,41 +149,44 @@ def test_sample_wise_noise_from_the_same_seed_is_the_same_twice(tmp_path):
 def test_a_run_that_was_cut_off_keeps_what_is_whole_and_does_the_rest_again(photos, protected, tmp_path, monkeypatch):
     crafted, _ = protected
     output = tmp_path / "out"
-    config = ProtectConfig(str(photos), str(output), mode="resume", artifact=str(crafted / "noise"))
+
+    def resumed(**more):
+        return protect(str(photos), str(output), mode="resume", artifact=str(crafted / "noise"), **more)
+
     data, rejected = (output / folder / "part-00000.parquet" for folder in ("data", "rejected"))
     with monkeypatch.context() as patch:
         patch.setattr(Output, "commit", Mock(side_effect=KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            protect(config)
+            resumed()
         written, reasons = data.stat().st_mtime_ns, rejected.read_bytes()
         with pytest.raises(KeyboardInterrupt):
-            protect(config)
+            resumed()
         assert data.stat().st_mtime_ns == written, "a whole shard is kept"
 
     rejected.write_bytes(reasons[:-1])
-    manifest = protect(config)
+    manifest = resumed()
     assert data.stat().st_mtime_ns != written
     assert rejected.read_bytes() == reasons
     assert rows(output) == rows(crafted)
     assert not (output / "_work").exists()
 
-    assert protect(config) == manifest, "a finished run is left as it is"
+    assert resumed() == manifest, "a finished run is left as it is"
     with pytest.raises(UserError, match=r'belongs to another run: handling\.encoding "png" there, "webp" now'):
-        protect(replace(config, encoding="webp"))
+        resumed(encoding="webp")
 
 
 @pytest.mark.parametrize("format", ["imagefolder", "webdataset"])
 def test_other_formats_and_encodings_hold_the_same_pixels(photos, protected, tmp_path, format):
     crafted, _ = protected
     output = tmp_path / "out"
-    protect(ProtectConfig(str(photos), str(output), artifact=str(crafted / "noise"), format=format, encoding="webp"))
+    protect(str(photos), str(output), artifact=str(crafted / "noise"), format=format, encoding="webp")
     verify(VerifyConfig(str(output), str(photos)))  # raises if there is a fault
 
 
 def test_a_place_in_use_is_refused_and_left_alone(photos, tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(UserError, match=r"not empty \(holds mine.txt\)"):
-        protect(ProtectConfig(str(photos), str(tmp_path), method="random"))
+        protect(str(photos), str(tmp_path), method="random")
     assert [entry.name for entry in tmp_path.iterdir()] == ["mine.txt"]
     assert not Output(str(tmp_path)).is_committed()
 
@@ -193,5 +194,5 @@ def test_a_place_in_use_is_refused_and_left_alone(photos, tmp_path):
 def test_an_artifact_of_other_classes_is_refused(protected, tmp_path):
     output, _ = protected
     with pytest.raises(UserError, match="no noise for class '0'"):
-        protect(ProtectConfig("mnist5k", str(tmp_path / "out"), artifact=str(output / "noise")))
+        protect("mnist5k", str(tmp_path / "out"), artifact=str(output / "noise"))
     assert not (tmp_path / "out").exists()

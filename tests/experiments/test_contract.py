@@ -7,7 +7,7 @@ from ue_ray.evaluation.countermeasures import parse
 from ue_ray.experiments import EXPERIMENTS, SCALES, Result, experiment
 from ue_ray.experiments.report import markdown, summarised
 from ue_ray.learning.models import check_model
-from ue_ray.noise.methods import check_method
+from ue_ray.noise.methods import noise_config
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -16,7 +16,7 @@ def test_contract(name, scale):
     chosen, sizes = experiment(name), SCALES[scale]
     recipes, arms = chosen.recipes(), chosen.arms(sizes)
     for recipe in recipes:
-        check_method(recipe.options["method"], recipe.options["granularity"])
+        noise_config(recipe.options, ["ada", "bob"], images=100, side=32)
     assert len({recipe.name for recipe in recipes}) == len(recipes)
     assert len({arm.label for arm in arms}) == len(arms)
     assert {arm.trigger for arm in arms} <= {None, *(recipe.name for recipe in recipes)}

@@ -4,8 +4,8 @@ import torch
 from tests.evaluation.test_victim import data_set
 from tests.noise.test_contract import config_for
 from ue_ray.experiments.trigger import triggered
+from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.methods import NoiseArtifact
 
 
 def test_each_image_carries_the_noise_of_the_class_it_is_to_be_taken_for():

@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from tests.digits import digit_blocks
-from ue_ray.errors import UserError
+from ue_ray.errors import UserError, option_names
 from ue_ray.images.codec import decode, encode
 from ue_ray.learning.compute import Compute
+from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import default_parameters
-from ue_ray.noise.crafting.batches import Batch, Windows
-from ue_ray.noise.crafting.checkpoint import Checkpoints
+from ue_ray.noise.config import NoiseOptions
+from ue_ray.noise.crafting.batches import Windows
 from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
 from ue_ray.noise.delta_file import whole
-from ue_ray.noise.methods import METHODS, NoiseArtifact, NoiseConfig, new_method, open_noise
+from ue_ray.noise.methods import METHODS, new_method, noise_config, open_noise
 
 SIDE = 16
 CPU = Compute.detect("cpu")
@@ -32,20 +32,23 @@ TABLE = [
 
 
 def config_for(method, granularity, schedule, budget, **changes):
-    parameters = default_parameters(method, granularity, schedule, budget.epsilon) | {
+    """A small noise; of ``changes``, and of the values that make it small, those that the method has as options."""
+    values = {
         "pgd_steps": 2, "weight_steps": 2, "max_rounds": 2, "data_fraction": 1.0, "step_size": budget.epsilon / 2,
-        "batch_size": 32, "views": (),
+        "batch_size": 32, "views": (), "surrogate": "resnet9",
     }  # fmt: skip
-    return NoiseConfig(
-        method=method,
-        granularity=granularity,
-        schedule=schedule,
-        budget=budget,
-        class_names=tuple(str(digit) for digit in range(10)),
-        image_size=SIDE,
-        surrogate="resnet9",
-        **{"canvas": SIDE, **parameters, **changes},
-    )
+    if (granularity, schedule) == ("sample-wise", "alternating"):
+        values["schedule"] = schedule
+    has = [*option_names(NoiseOptions), *option_names(METHODS[method].Options)]
+    noise = {
+        "method": method,
+        "granularity": granularity,
+        "epsilon": budget.epsilon,
+        "norm": budget.norm,
+        "canvas": SIDE,
+    }
+    given = {name: value for name, value in {**noise, "canvas": SIDE, **values, **changes}.items() if name in has}
+    return noise_config(given, [str(digit) for digit in range(10)], images=40, side=SIDE)
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +58,8 @@ def blocks():
 
 def craft(config, blocks):
     deltas = ReplicatedDeltas(10, config.canvas, config.budget)
-    return new_method(config, CPU).craft(
-        Windows(blocks, config.batch_size, CPU), deltas, lambda entry: None, Checkpoints()
-    )
+    windows = Windows(blocks, config.options.get("batch_size", 32), CPU)
+    return new_method(config, CPU).craft(windows, deltas)
 
 
 def all_rows(blocks):
@@ -70,7 +72,8 @@ def all_rows(blocks):
 
 
 def batch_of(images, labels, sample_ids):
-    return Batch(CPU.images(torch.from_numpy(images)), torch.from_numpy(labels), sample_ids, len(labels))
+    """What ``Noise.perturb`` takes."""
+    return CPU.images(torch.from_numpy(images)), torch.from_numpy(labels), sample_ids
 
 
 @pytest.fixture(scope="module", params=BUDGETS, ids=lambda budget: budget.norm)
@@ -91,7 +94,7 @@ def test_the_decoded_output_is_within_the_budget_and_signed(case, blocks):
     bright = np.full_like(images, 128)  # mid-gray takes both signs without clipping
     for base in (images, bright):
         originals = list(base)
-        protected = noise.protect(originals, batch_of(base, labels, sample_ids))
+        protected = noise.protect(originals, labels, sample_ids)
         decoded = np.stack([decode(encode(image)).rgb for image in protected])
         change = torch.from_numpy(decoded.astype(np.int16) - np.stack(originals))
         assert config.budget.size(change).max() <= config.budget.epsilon + 1e-9
@@ -103,13 +106,13 @@ def test_an_images_delta_does_not_depend_on_its_batch(case, blocks):
     _, artifact = case
     images, labels, sample_ids = all_rows(blocks)
     noise = open_noise(artifact, CPU)
-    whole = noise.perturb(batch_of(images, labels, sample_ids))
+    whole = noise.perturb(*batch_of(images, labels, sample_ids))
     order = np.random.default_rng(0).permutation(len(labels))
     for size in (1, 7, 32, 40):
         parts = []
         for start in range(0, len(labels) if size > 1 else 3, size):
             rows = order[start : start + size]
-            parts.append(noise.perturb(batch_of(images[rows], labels[rows], [sample_ids[row] for row in rows])))
+            parts.append(noise.perturb(*batch_of(images[rows], labels[rows], [sample_ids[row] for row in rows])))
         split = torch.cat(parts)
         assert torch.equal(split, whole[order[: len(split)]])
 
@@ -121,7 +124,7 @@ def test_the_artifact_survives_saving(case, blocks, tmp_path):
     assert loaded.config == config
     assert loaded.record == artifact.record
     batch = batch_of(*all_rows(blocks))
-    assert torch.equal(open_noise(loaded, CPU).perturb(batch), open_noise(artifact, CPU).perturb(batch))
+    assert torch.equal(open_noise(loaded, CPU).perturb(*batch), open_noise(artifact, CPU).perturb(*batch))
 
 
 def test_the_same_seed_gives_the_same_bits(case, blocks):
@@ -134,15 +137,15 @@ def test_the_same_seed_gives_the_same_bits(case, blocks):
     for name, value in artifact.tensors.items():
         assert torch.equal(again.tensors[name], value), name
     batch = batch_of(*all_rows(blocks))
-    first = open_noise(artifact, CPU).perturb(batch)
-    assert torch.equal(open_noise(again, CPU).perturb(batch), first)
-    other = open_noise(craft(dataclasses.replace(config, seed=1), blocks), CPU).perturb(batch)
+    first = open_noise(artifact, CPU).perturb(*batch)
+    assert torch.equal(open_noise(again, CPU).perturb(*batch), first)
+    other = open_noise(craft(dataclasses.replace(config, seed=1), blocks), CPU).perturb(*batch)
     assert not torch.equal(other, first)
 
 
 def test_a_run_that_stops_at_the_bound_says_so(case):
     config, artifact = case
-    if config.method == "random":
+    if not METHODS[config.method].needs_data:
         assert artifact.record["stopped_by"] == "nothing to optimise"
     else:
         assert artifact.record["stopped_by"] in (
@@ -152,17 +155,17 @@ def test_a_run_that_stops_at_the_bound_says_so(case):
             "error above 0.8",
         )
         assert 0 <= artifact.record["error"] <= 1
-        assert len(artifact.record["rounds"]) <= config.max_rounds
+        assert len(artifact.record["rounds"]) <= config.options["max_rounds"]
 
 
 @pytest.mark.parametrize(("method", "granularity", "schedule"), TABLE)
 def test_a_patch_covers_a_square_at_a_place_of_the_samples_own(method, granularity, schedule, blocks):
     config = config_for(method, granularity, schedule, Budget(8 / 255), patch=8, canvas=8)
     artifact = craft(config, blocks)
-    images, labels, sample_ids = all_rows(blocks)
+    _, labels, sample_ids = all_rows(blocks)
     noise = open_noise(artifact, CPU)
     photos = [np.full((40, 60, 3), 100, np.uint8)] * 5
-    changed = [photo != 100 for photo in noise.protect(photos, batch_of(images[:5], labels[:5], sample_ids[:5]))]
+    changed = [photo != 100 for photo in noise.protect(photos, labels[:5], sample_ids[:5])]
     places = set()
     for change in changed:
         rows, columns = np.flatnonzero(change.any((1, 2))), np.flatnonzero(change.any((0, 2)))
@@ -170,7 +173,7 @@ def test_a_patch_covers_a_square_at_a_place_of_the_samples_own(method, granulari
         assert 15 <= np.ptp(columns) + 1 <= 30
         places.add((rows[0], columns[0]))
     assert len(places) > 2
-    again = noise.protect(photos[:1], batch_of(images[:1], labels[:1], sample_ids[:1]))
+    again = noise.protect(photos[:1], labels[:1], sample_ids[:1])
     np.testing.assert_array_equal(again[0] != 100, changed[0])
 
 
@@ -180,10 +183,10 @@ def test_a_smaller_canvas_gives_a_smooth_delta_of_the_images_size(method, granul
     artifact = craft(config, blocks)
     restored = open_noise(artifact, CPU)
     images, labels, sample_ids = all_rows(blocks)
-    delta = restored.perturb(batch_of(images[:5], labels[:5], sample_ids[:5]))
+    delta = restored.perturb(*batch_of(images[:5], labels[:5], sample_ids[:5]))
     assert delta.shape == (5, 3, 4, 4)
     photo = np.full((37, 53, 3), 128, np.uint8)  # of its own size and shape
-    (protected,) = restored.protect([photo], batch_of(images[:1], labels[:1], sample_ids[:1]))
+    (protected,) = restored.protect([photo], labels[:1], sample_ids[:1])
     change = protected.astype(np.int16) - photo
     assert protected.shape == photo.shape
     assert 0 < np.abs(change).max() <= 8
@@ -198,7 +201,7 @@ def test_the_penalised_loss_gives_another_and_smaller_delta(schedule, blocks):
         config = config_for(
             "error-minimizing", "sample-wise", schedule, Budget(32 / 255), solver=solver, pgd_steps=8, step_size=8 / 255
         )
-        deltas[solver] = open_noise(craft(config, blocks), CPU).perturb(batch_of(*all_rows(blocks)))
+        deltas[solver] = open_noise(craft(config, blocks), CPU).perturb(*batch_of(*all_rows(blocks)))
     assert 0 < deltas["l-bfgs"].square().mean() < 0.8 * deltas["pgd"].square().mean()
 
 
@@ -211,7 +214,15 @@ def test_the_penalised_loss_gives_another_and_smaller_delta(schedule, blocks):
 )
 def test_a_solver_that_does_not_fit_is_refused(changes, said):
     with pytest.raises(UserError, match=said):
-        dataclasses.replace(config_for("error-minimizing", "sample-wise", "online", BUDGETS[0]), **changes)
+        config_for(
+            **{
+                "method": "error-minimizing",
+                "granularity": "sample-wise",
+                "schedule": "online",
+                "budget": BUDGETS[0],
+                **changes,
+            }
+        )
 
 
 def test_an_alternating_artifact_names_the_sample_it_does_not_know(blocks):
@@ -219,13 +230,13 @@ def test_an_alternating_artifact_names_the_sample_it_does_not_know(blocks):
     noise = open_noise(craft(config, blocks), CPU)
     images, labels, _ = all_rows(blocks)
     with pytest.raises(UserError, match="no delta for sample unknown"):
-        noise.perturb(batch_of(images[:1], labels[:1], ["unknown"]))
+        noise.perturb(*batch_of(images[:1], labels[:1], ["unknown"]))
 
 
 def test_class_wise_gives_a_class_one_delta_and_sample_wise_each_sample_its_own(blocks):
     images, labels, sample_ids = all_rows(blocks)
     for method, granularity, schedule in TABLE:
         restored = open_noise(craft(config_for(method, granularity, schedule, Budget(8 / 255)), blocks), CPU)
-        delta = restored.perturb(batch_of(images, labels, sample_ids))
+        delta = restored.perturb(*batch_of(images, labels, sample_ids))
         of_class = delta[torch.from_numpy(labels) == 3]
         assert len(of_class.flatten(1).unique(dim=0)) == (1 if granularity == "class-wise" else len(of_class))

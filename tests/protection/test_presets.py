@@ -2,7 +2,7 @@ import pytest
 
 from ue_ray.errors import UserError
 from ue_ray.noise.budget import parse_epsilon
-from ue_ray.noise.crafting.views import check_views
+from ue_ray.noise.crafting.views import parse_views
 from ue_ray.protection.presets import PRESETS, preset
 
 
@@ -15,7 +15,7 @@ def test_a_higher_strength_is_a_larger_budget(name):
 @pytest.mark.parametrize("name", PRESETS)
 def test_views_of_a_preset_exist(name):
     for strength in PRESETS[name]:
-        check_views(preset(name, strength).get("views", "crop").split(","))
+        assert parse_views(preset(name, strength).get("views", "crop"))
 
 
 def test_a_presets_options_cannot_be_changed_by_who_asks():

@@ -8,8 +8,9 @@ from PIL import Image
 from tests.noise.test_contract import CPU, config_for
 from ue_ray.errors import UserError
 from ue_ray.images.codec import decode, encode
+from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.methods import NoiseArtifact, open_noise
+from ue_ray.noise.methods import open_noise
 from ue_ray.protection.shard import BudgetBroken, ShardProtector, ShardResult, surviving_share
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.samples import Handling, Rejected, Sample, decode_rows
@@ -157,7 +158,7 @@ def test_a_result_survives_json(folder):
 
 def test_an_output_outside_the_budget_stops_the_run(folder, monkeypatch):
     shards, listing = protector(folder, "out")
-    monkeypatch.setattr(shards.noise, "protect", lambda images, _: [image ^ 128 for image in images])
+    monkeypatch.setattr(shards.noise, "protect", lambda images, *_: [image ^ 128 for image in images])
     with pytest.raises(BudgetBroken, match=r"changed by .* the budget is"):
         shards.protect(0, listing.table)
     assert not list((folder / "out").rglob("*.parquet"))

@@ -9,6 +9,11 @@ from typing import TextIO
 PLAIN_INTERVAL = 5.0  # seconds between two lines where the output is not a terminal
 
 
+def say(text: str) -> None:
+    """Prints a line for the person at the console; standard output stays free for what a program would read."""
+    print(text, file=sys.stderr, flush=True)
+
+
 class Progress:
     """Says where one stage of a run is; ``done`` leaves its last line standing."""
 

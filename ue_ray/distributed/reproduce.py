@@ -14,11 +14,12 @@ from typing import Any, Literal
 import ray
 
 from ue_ray.distributed import cluster
-from ue_ray.distributed.protect import ProtectConfig, protect, say
+from ue_ray.distributed.console import say
+from ue_ray.distributed.protect import protect
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims.data_parts import TEST, TRAIN, Part, parts
 from ue_ray.distributed.victims.train_victims import handled, identified, load, train_victims
-from ue_ray.errors import FaultsFound, UserError, check_at_least, parse_seeds
+from ue_ray.errors import FaultsFound, UserError, check_at_least, option_names, parse_seeds
 from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.evaluation.trackers import Tracker, parse_trackers
@@ -32,7 +33,8 @@ from ue_ray.experiments.trigger import triggered
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.machine import machine, versions
 from ue_ray.learning.models import SMALLEST_IMAGE
-from ue_ray.noise.methods import NoiseArtifact
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.methods import METHODS
 from ue_ray.storage.filesystem import absolute, join, write_bytes
 from ue_ray.storage.inputs.open_source import open_source
 
@@ -170,13 +172,15 @@ def _check_other(config: ReproduceConfig, needed: bool) -> None:
 
 def _protect(config: ReproduceConfig, scale: Scale, recipe: Recipe, images: dict[str, Part], place: str) -> None:
     """Craft the noise of ``recipe`` on the images, or on the other data set's, and lay it on the images."""
-    common = {"epsilon": config.epsilon, "views": config.views, "surrogate": scale.surrogate}
-    options: dict[str, Any] = {**common, "image_size": config.image_size, **recipe.options}
+    crafting = {"views": config.views, "surrogate": scale.surrogate}
+    own = option_names(METHODS[recipe.options["method"]].Options)
+    common = {"epsilon": config.epsilon, "image_size": config.image_size}
+    options = {**common, **{name: value for name, value in crafting.items() if name in own}, **recipe.options}
     if recipe.other:
         crafted_on, crafted = images["other"], f"{place}-crafted"
-        protect(ProtectConfig(crafted_on.uri, crafted, crafted_on.labels, mode="resume", **options))
+        protect(crafted_on.uri, crafted, labels=crafted_on.labels, mode="resume", **options)
         options = {"artifact": join(crafted, "noise"), "class_map": config.class_map}
-    protect(ProtectConfig(images["clean"].uri, place, images["clean"].labels, mode="resume", **options))
+    protect(images["clean"].uri, place, labels=images["clean"].labels, mode="resume", **options)
 
 
 def _trained(

@@ -17,10 +17,10 @@ from ue_ray.evaluation.training import Epoch, TrainingPlan, train_classifier
 from ue_ray.images.codec import resize
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
+from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import NoiseConfig, default_parameters
-from ue_ray.noise.crafting.batches import Batch
-from ue_ray.noise.methods.random import RandomNoise
+from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.methods import open_noise
 from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.samples import Sample, decode_rows
 
@@ -54,26 +54,13 @@ def random_control(clean: LabelledImages, budget: Budget, seed: int = 0) -> Labe
     on the photos would be.
     """
     side = clean.images.shape[1]
-    config = NoiseConfig(
-        method="random",
-        granularity="sample-wise",
-        budget=budget,
-        class_names=tuple(clean.class_names),
-        image_size=side,
-        canvas=side,
-        surrogate="resnet9",
-        seed=seed,
-        **default_parameters("random", "sample-wise", "online", budget.epsilon),
-    )
-    noise = RandomNoise(config, Compute.detect("cpu"))
+    config = NoiseConfig("random", "sample-wise", budget, tuple(clean.class_names), side, side, seed=seed)
+    noise = open_noise(NoiseArtifact(config), Compute.detect("cpu"))
     images = np.empty_like(clean.images)
     for start in range(0, len(images), 256):
         rows = slice(start, start + 256)
-        labels = torch.from_numpy(clean.labels[rows].copy())
-        ids = clean.sample_ids[rows]
-        batch = Batch(torch.empty(0), labels, ids, len(ids))
-        images[rows] = np.stack(noise.protect(list(clean.images[rows]), batch))
-    return LabelledImages(images, clean.labels, clean.sample_ids, clean.class_names, clean.rejected)
+        images[rows] = np.stack(noise.protect(list(clean.images[rows]), clean.labels[rows], clean.sample_ids[rows]))
+    return replace(clean, images=images)
 
 
 def purified(data: LabelledImages, countermeasure: Countermeasure) -> LabelledImages:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
-from ue_ray.noise.crafting.batches import Batch
-from ue_ray.noise.methods import NoiseArtifact, open_noise
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.methods import open_noise
 
 
 def triggered(test: LabelledImages, artifact: NoiseArtifact, seed: int = 0) -> LabelledImages:
@@ -18,6 +17,5 @@ def triggered(test: LabelledImages, artifact: NoiseArtifact, seed: int = 0) -> L
     accuracy on them is the success rate of the attack (Appendix H)."""
     classes = len(test.class_names)
     targets = (test.labels + np.random.default_rng(seed).integers(1, classes, len(test.labels))) % classes
-    batch = Batch(torch.empty(0), torch.from_numpy(targets), test.sample_ids, len(targets))
     noise = open_noise(artifact, Compute.detect("cpu"))
-    return replace(test, images=np.stack(noise.protect(list(test.images), batch)), labels=targets)
+    return replace(test, images=np.stack(noise.protect(list(test.images), targets, test.sample_ids)), labels=targets)

@@ -17,7 +17,7 @@ from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.delta_file import DeltaFile, DeltaRows, write_deltas
 from ue_ray.storage.filesystem import create_exclusive, join, list_names, read_bytes, write_bytes
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 CARD = "card.json"
 
 

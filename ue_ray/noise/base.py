@@ -1,44 +1,119 @@
-"""What every method of making noise is."""
+"""What a method of making noise is."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
+from torch import Tensor
+
+from ue_ray.errors import parsed_options, with_options
+from ue_ray.learning.collectives import rank
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import Granularity, NoiseConfig
-from ue_ray.noise.crafted import Noise
+from ue_ray.noise.crafted import DrawnNoise, Noise
 from ue_ray.noise.crafting.batches import Windows
-from ue_ray.noise.crafting.checkpoint import Checkpoints
+from ue_ray.noise.crafting.checkpoint import Checkpoints, CraftState
 from ue_ray.noise.crafting.class_deltas import ClassDeltas
-from ue_ray.noise.crafting.rounds import Report
+from ue_ray.noise.crafting.rounds import Report, records
+
+
+@dataclass(frozen=True)
+class NoOptions:
+    """Of a method that has none."""
 
 
 class NoiseMethod(ABC):
-    """Crafts a noise from a collection, and knows how to use what it crafted."""
+    """Crafts a noise from a collection, and opens what it crafted.
+
+    ``craft`` is the same for every method; a method says how to ``start``, what its rounds do, and what is kept as its
+    ``result``. One that needs no data is a ``DataFreeMethod``.
+    """
 
     granularities: ClassVar[tuple[Granularity, ...]] = ("class-wise", "sample-wise")
-
-    @staticmethod
-    def uses_network(config: NoiseConfig) -> bool:
-        """Whether an image's delta is computed from it by the surrogate, and not looked up or drawn."""
-        return config.granularity == "sample-wise"
+    needs_data: ClassVar[bool] = True
+    Options: ClassVar[type[Any]] = NoOptions
+    """A dataclass of the method's own options (``errors.option``); each becomes a flag of the command line."""
 
     def __init__(self, config: NoiseConfig, compute: Compute) -> None:
         self.config = config
         self.compute = compute
+        self.options: Any = with_options(self.Options, config.options)
 
-    @abstractmethod
-    def craft(
-        self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
-    ) -> NoiseArtifact | None:
-        """Run the method's optimisation, from its last checkpoint if there is one.
+    @classmethod
+    def defaults(
+        cls, granularity: Granularity, budget: Budget, given: Mapping[str, Any], images: int, gpu: bool
+    ) -> dict[str, Any]:
+        """Returns the options that hang on the granularity, the budget, other options that are ``given``, the number of
+        images, or on there being a GPU."""
+        return {}
 
-        Every worker calls it alike; it returns the artifact on worker 0, None on the others. ``deltas`` is the shared
-        table that class-wise noise lives in.
+    @classmethod
+    def resolve(
+        cls, granularity: Granularity, budget: Budget, given: Mapping[str, Any], images: int, gpu: bool
+    ) -> dict[str, Any]:
+        """Returns all options of a noise as plain data: those ``given``, and defaults for the others.
+
+        Raises UserError for a value that makes no sense.
         """
+        given = parsed_options(cls.Options, given)
+        values = {**cls.defaults(granularity, budget, given, images, gpu), **given}
+        return asdict(cls.Options(**values))
+
+    @staticmethod
+    def computes_deltas(config: NoiseConfig) -> bool:
+        """Returns whether a network computes each image's delta, so that a GPU would help to apply the noise."""
+        return False
+
+    def craft(
+        self,
+        windows: Windows | None = None,
+        deltas: ClassDeltas | None = None,
+        report: Report = lambda entry: None,
+        checkpoints: Checkpoints | None = None,
+    ) -> NoiseArtifact | None:
+        """Runs the method's rounds, from its last checkpoint if there is one.
+
+        Every worker calls it alike; it returns the artifact on worker 0, None on the others. ``windows`` is the data,
+        ``deltas`` the shared table that class-wise noise lives in: a method that needs no data needs neither.
+        """
+        checkpoints = checkpoints or Checkpoints()
+        state = self.start(deltas, report)
+        checkpoints.restore(state)
+        for phase in state.phases:
+            assert windows is not None
+            for number, window in phase.over(windows):
+                phase.add(*phase.run(number, window))
+                checkpoints.save(state)
+        kept = self.result(state)
+        return NoiseArtifact(self.config, record=records(state.phases), **kept) if rank() == 0 else None
+
+    def start(self, deltas: ClassDeltas | None, report: Report) -> CraftState:
+        """Returns the state before the first round, with the phases that are to run."""
+        return CraftState()
+
+    def result(self, state: CraftState) -> dict[str, Any]:
+        """Returns what the artifact keeps: ``tensors`` or ``deltas``. Every worker calls it."""
+        return {}
 
     @abstractmethod
     def noise(self, artifact: NoiseArtifact) -> Noise:
-        """What ``craft`` returned, ready to perturb images."""
+        """Opens what ``craft`` returned, to perturb images."""
+
+
+class DataFreeMethod(NoiseMethod):
+    """A method whose deltas follow from the configuration alone: nothing is crafted, and nothing kept."""
+
+    needs_data = False
+
+    @abstractmethod
+    def draw(self, name: str) -> Tensor:
+        """Returns the delta of the class of that name, or of the sample of that sample_id: float32 [3,s,s] in [0, 1]
+        units, s the canvas' side. What is outside the budget is projected into it."""
+
+    def noise(self, artifact: NoiseArtifact) -> Noise:
+        return DrawnNoise(self.config, self.compute, self.draw)

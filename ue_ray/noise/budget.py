@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ue_ray.errors import UserError
+from ue_ray.errors import UserError, choose
 
 Norm = Literal["linf", "l2"]
 LEVELS = 255  # an 8-bit channel has the values 0/255 ... 255/255
@@ -40,8 +40,7 @@ class Budget:
     norm: Norm = "linf"
 
     def __post_init__(self) -> None:
-        if self.norm not in ("linf", "l2"):
-            raise UserError(f"unknown norm {self.norm!r}: choose linf or l2")
+        choose(self.norm, get_args(Norm), "norm")
         if self.norm == "linf" and self.epsilon > 1:
             raise UserError(
                 f"epsilon {self.epsilon:g} is more than the whole range [0, 1]: did you mean {self.epsilon:g}/255?"

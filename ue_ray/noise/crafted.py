@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ue_ray.images.codec import resize
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.canvas import lay, patch_size, spread
 from ue_ray.noise.config import NoiseConfig
-from ue_ray.noise.crafting.batches import Batch
 from ue_ray.noise.crafting.sample_deltas import SampleTable
 from ue_ray.noise.crafting.surrogate import Surrogate
 from ue_ray.noise.delta_file import DeltaRows
@@ -22,67 +23,84 @@ CHUNK = 64  # images that a surrogate perturbs together
 
 
 class Noise(ABC):
-    """``delta`` is what a noise is about; ``perturb`` wraps it, so none can leave the budget."""
+    """Perturbs images. A subclass says what each one's ``delta`` is; this class keeps it in the budget."""
+
+    needs_images: ClassVar[bool] = False
+    """Whether ``delta`` looks at the images."""
 
     def __init__(self, config: NoiseConfig, compute: Compute) -> None:
         self.config = config
         self.compute = compute
-        self._kept: dict[tuple[int, ...], np.ndarray] = {}  # (class, height, width) -> int16 [H,W,3]
-        self._kept_bytes = 0
+        self._levels: dict[tuple[int, ...], np.ndarray] = {}  # (class, height, width) -> int16 [H,W,3]
+        self._levels_bytes = 0
 
     @abstractmethod
-    def delta(self, batch: Batch) -> Tensor:
-        """float32 [N,3,s,s] on the canvas. Each sample's delta must depend on that sample alone, not on its batch."""
+    def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
+        """Returns float32 [N,3,s,s] in [0, 1] units, s the canvas' side.
 
-    def perturb(self, batch: Batch) -> Tensor:
-        """Each image's delta inside the budget: float32 [N,3,s,s] on the CPU, s the canvas' side.
+        ``images`` float32 [N,3,S,S] in [0, 1], as the surrogate sees them, or None where the noise does not need them;
+        ``labels`` int64 [N]. A sample's delta depends on that sample alone, not on its batch.
+        """
+
+    def perturb(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
+        """Returns each image's delta inside the budget: float32 [N,3,s,s] on the CPU.
 
         Raises UserError when the artifact has nothing for a sample.
         """
-        return self.config.budget.project(self.delta(batch)).cpu()
+        return self.config.budget.project(self.delta(images, labels, sample_ids)).cpu()
 
-    def protect(self, images: Sequence[np.ndarray], batch: Batch) -> list[np.ndarray]:
-        """Decoded images, uint8 [H,W,3] each of its own size, carrying their deltas: rounded once.
+    def protect(self, images: Sequence[np.ndarray], labels: np.ndarray, sample_ids: Sequence[str]) -> list[np.ndarray]:
+        """Returns ``images``, uint8 [H,W,3] each of its own size, with their deltas added and rounded once.
 
-        ``batch`` holds the same images at the size at which the surrogate sees them.
+        ``labels`` int64 [N] are indices into the artifact's classes.
         """
         levels = self._class_levels if self.config.granularity == "class-wise" else self._sample_levels
         return [
             self.config.budget.apply(image, lay(change, image.shape[0], image.shape[1], self.config.seed, sample_id))
-            for image, change, sample_id in zip(images, levels(images, batch), batch.sample_ids, strict=True)
+            for image, change, sample_id in zip(images, levels(images, labels, sample_ids), sample_ids, strict=True)
         ]
 
-    def _sample_levels(self, images: Sequence[np.ndarray], batch: Batch) -> list[np.ndarray]:
-        """What is added to each image, or to its patch, int16 [h,w,3]; those of one size are spread together."""
-        deltas = self.perturb(batch)
-        found: list[np.ndarray] = [np.empty(0)] * len(images)
+    def _sample_levels(
+        self, images: Sequence[np.ndarray], labels: np.ndarray, sample_ids: Sequence[str]
+    ) -> list[np.ndarray]:
+        """Returns what is added to each image, or to its patch, int16 [h,w,3]; one size at a time."""
+        if not images:
+            return []
+        deltas = self.perturb(self._as_seen(images), torch.from_numpy(np.asarray(labels, np.int64)), sample_ids)
+        levels: list[np.ndarray] = [np.empty(0)] * len(images)
         by_size: dict[tuple[int, ...], list[int]] = {}
         for row, image in enumerate(images):
             by_size.setdefault(image.shape[:2], []).append(row)
         for (height, width), rows in by_size.items():
             size = patch_size(self.config.patch_share, height, width)
-            levels = self.config.budget.round(spread(deltas[rows], *size))
-            for row, channels_last in zip(rows, levels.permute(0, 2, 3, 1).contiguous().numpy(), strict=True):
-                found[row] = channels_last
-        return found
+            rounded = self.config.budget.round(spread(deltas[rows], *size))
+            for row, channels_last in zip(rows, rounded.permute(0, 2, 3, 1).contiguous().numpy(), strict=True):
+                levels[row] = channels_last
+        return levels
 
-    def _class_levels(self, images: Sequence[np.ndarray], batch: Batch) -> Iterator[np.ndarray]:
-        """The same, made once for each class and size and kept."""
-        for row, (image, label) in enumerate(zip(images, batch.labels.tolist(), strict=True)):
+    def _class_levels(
+        self, images: Sequence[np.ndarray], labels: np.ndarray, sample_ids: Sequence[str]
+    ) -> Iterator[np.ndarray]:
+        """Yields the same, made once for each class and size and kept."""
+        for image, label, sample_id in zip(images, np.asarray(labels).tolist(), sample_ids, strict=True):
             key = (label, *image.shape[:2])
-            if key not in self._kept:
-                one = Batch(
-                    batch.images[row : row + 1], batch.labels[row : row + 1], batch.sample_ids[row : row + 1], 1
-                )
-                self._keep(key, self._sample_levels([image], one)[0])
-            yield self._kept[key]
+            if key not in self._levels:
+                self._keep(key, self._sample_levels([image], np.array([label]), [sample_id])[0])
+            yield self._levels[key]
 
     def _keep(self, key: tuple[int, ...], levels: np.ndarray) -> None:
-        while self._kept and self._kept_bytes + levels.nbytes > KEPT_BYTES:
-            oldest = next(iter(self._kept))
-            self._kept_bytes -= self._kept.pop(oldest).nbytes
-        self._kept[key] = levels
-        self._kept_bytes += levels.nbytes
+        while self._levels and self._levels_bytes + levels.nbytes > KEPT_BYTES:
+            oldest = next(iter(self._levels))
+            self._levels_bytes -= self._levels.pop(oldest).nbytes
+        self._levels[key] = levels
+        self._levels_bytes += levels.nbytes
+
+    def _as_seen(self, images: Sequence[np.ndarray]) -> Tensor | None:
+        if not self.needs_images:
+            return None
+        return self.compute.images(
+            torch.from_numpy(np.stack([resize(image, self.config.image_size) for image in images]))
+        )
 
 
 class ClassNoise(Noise):
@@ -92,8 +110,8 @@ class ClassNoise(Noise):
         super().__init__(config, compute)
         self.deltas = deltas
 
-    def delta(self, batch: Batch) -> Tensor:
-        return self.deltas[batch.labels.cpu()]
+    def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
+        return self.deltas[labels.cpu()]
 
 
 class SampleNoise(Noise):
@@ -103,8 +121,22 @@ class SampleNoise(Noise):
         super().__init__(config, compute)
         self.table = SampleTable.restore(config.budget, tensors)
 
-    def delta(self, batch: Batch) -> Tensor:
-        return self.table.get(batch.sample_ids, known=True)
+    def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
+        return self.table.get(sample_ids, known=True)
+
+
+class DrawnNoise(Noise):
+    """Each delta made from the name of its class, or from its sample_id, by ``draw``: float32 [3,s,s]."""
+
+    def __init__(self, config: NoiseConfig, compute: Compute, draw: Callable[[str], Tensor]) -> None:
+        super().__init__(config, compute)
+        self.draw = draw
+
+    def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
+        if self.config.granularity == "class-wise":
+            classes, members = labels.cpu().unique(return_inverse=True)
+            return torch.stack([self.draw(self.config.class_names[label]) for label in classes.tolist()])[members]
+        return torch.stack([self.draw(sample_id) for sample_id in sample_ids])
 
 
 class SurrogateNoise(Noise):
@@ -114,24 +146,24 @@ class SurrogateNoise(Noise):
     sign turns the smallest difference into a whole step. So an image gets the same bits in whatever batch it comes.
     """
 
-    def __init__(
-        self, config: NoiseConfig, compute: Compute, tensors: dict[str, Tensor], maximise: bool = False
-    ) -> None:
-        super().__init__(config, compute)
-        self.surrogate = Surrogate(config, compute)
-        self.surrogate.load(tensors)
-        self.move = self.surrogate.maximise if maximise else self.surrogate.minimise
+    needs_images = True
 
-    def delta(self, batch: Batch) -> Tensor:
+    def __init__(self, surrogate: Surrogate, tensors: dict[str, Tensor], maximise: bool = False) -> None:
+        super().__init__(surrogate.config, surrogate.compute)
+        surrogate.load(tensors)
+        self.move = surrogate.maximise if maximise else surrogate.minimise
+
+    def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
+        assert images is not None
+        labels = labels.to(images.device)
         side = self.config.canvas
         parts = []
-        for start in range(0, len(batch.labels), CHUNK):
-            images = batch.images[start : start + CHUNK]
-            labels = batch.labels[start : start + CHUNK]
-            count = len(labels)
+        for start in range(0, len(labels), CHUNK):
+            seen, classes = images[start : start + CHUNK], labels[start : start + CHUNK]
+            count = len(classes)
             if count < CHUNK:
-                images = torch.cat([images, images.new_zeros(CHUNK - count, *images.shape[1:])])
-                labels = torch.cat([labels, labels.new_zeros(CHUNK - count)])
+                seen = torch.cat([seen, seen.new_zeros(CHUNK - count, *seen.shape[1:])])
+                classes = torch.cat([classes, classes.new_zeros(CHUNK - count)])
             zero = torch.zeros(CHUNK, 3, side, side, device=images.device)
-            parts.append(self.move(images, zero, labels, self.config.seed)[0][:count])
+            parts.append(self.move(seen, zero, classes, self.config.seed)[0][:count])
         return torch.cat(parts) if parts else torch.zeros(0, 3, side, side)

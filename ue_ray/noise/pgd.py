@@ -47,3 +47,9 @@ def penalised(
         with torch.no_grad():
             delta.copy_(budget.project(delta))
     return delta.detach()
+
+
+def straight_through(values: Tensor, forwards: Tensor) -> Tensor:
+    """Returns ``forwards``, what rounding or clipping made of ``values``; backwards the gradient passes as if it were
+    ``values`` (Bengio, Leonard, Courville, 2013)."""
+    return values + (forwards - values).detach()

@@ -1,10 +1,10 @@
-"""Recipes by name: options of ``protect_dataset.py`` that belong together. Measured in docs/survival.md."""
+"""Options that belong together, by name. Measured in docs/survival.md."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ue_ray.errors import UserError
+from ue_ray.errors import choose
 
 # photos: for images that will be published, and so re-compressed and resized. Delta lives on 16x16, whatever their
 # size: what a photo shrunk to 32x32 still shows, a JPEG keeps. Grayscale takes the colours, in which most of such a
@@ -20,12 +20,9 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def preset(name: str, strength: str) -> dict[str, Any]:
-    """The option values of a preset, by ``ProtectConfig``'s names, as the command line would give them.
+    """Returns a preset's values by the names of options.
 
     Raises UserError, listing the choices, for a name or a strength that there is not.
     """
-    if name not in PRESETS:
-        raise UserError(f"unknown preset {name!r}: choose one of {', '.join(PRESETS)}")
-    if strength not in PRESETS[name]:
-        raise UserError(f"unknown strength {strength!r} of preset {name}: choose one of {', '.join(PRESETS[name])}")
-    return dict(PRESETS[name][strength])
+    strengths = PRESETS[choose(name, PRESETS, "preset")]
+    return dict(strengths[choose(strength, strengths, "strength", f" of preset {name}")])

@@ -10,12 +10,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from ue_ray.errors import RunError
-from ue_ray.images.codec import ENCODINGS, NO_TRANSPARENCY, ImageError, Picture, decode, resize
-from ue_ray.noise.crafting.batches import Batch
-from ue_ray.noise.methods import Noise, NoiseArtifact
+from ue_ray.images.codec import ENCODINGS, NO_TRANSPARENCY, ImageError, Picture, decode
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.crafted import Noise
 from ue_ray.protection.class_map import ClassMap, labels_for_artifact
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
@@ -156,20 +155,9 @@ class ShardProtector:
         return (*picture.notes, NO_TRANSPARENCY) if lost else picture.notes
 
     def _protected(self, samples: list[Sample]) -> list[np.ndarray]:
-        if not samples:
-            return []
-        # What the surrogate sees; a class-wise delta looks at no image.
-        seen = np.zeros((len(samples), 0, 0, 3), np.uint8)
-        if self.config.granularity == "sample-wise":
-            seen = np.stack([resize(sample.image, self.config.image_size) for sample in samples])
         labels = self.artifact_labels[[sample.label for sample in samples]]
-        batch = Batch(
-            images=self.noise.compute.images(torch.from_numpy(seen)),
-            labels=torch.from_numpy(labels).to(self.noise.compute.device),
-            sample_ids=[sample.sample_id for sample in samples],
-            global_count=len(samples),
-        )
-        return self.noise.protect([sample.image for sample in samples], batch)
+        ids = [sample.sample_id for sample in samples]
+        return self.noise.protect([sample.image for sample in samples], labels, ids)
 
     def _change(self, sample: Sample, image: np.ndarray, decoded: Picture) -> Change:
         """From the original to what was ``decoded`` of its protected ``image``."""

@@ -37,7 +37,9 @@ def craft(config, blocks, checkpoints, kill_in=0):
             raise Killed
 
     deltas = ReplicatedDeltas(10, config.canvas, config.budget)
-    return new_method(config, CPU).craft(Windows(blocks, config.batch_size, CPU), deltas, report, checkpoints)
+    return new_method(config, CPU).craft(
+        Windows(blocks, config.options["batch_size"], CPU), deltas, report, checkpoints
+    )
 
 
 def assert_same_bits(one, other):

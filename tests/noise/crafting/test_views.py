@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ue_ray.errors import UserError
 from ue_ray.noise.crafting.jpeg import jpeg_round_trip
-from ue_ray.noise.crafting.views import VIEWS, check_views, random_view
+from ue_ray.noise.crafting.views import VIEWS, parse_views, random_view
 
 
 def pictures(height, width, count=4):
@@ -85,6 +85,7 @@ def test_one_of_the_views_or_none_each_as_likely():
 
 
 def test_an_unknown_view_lists_the_choices():
-    check_views(("crop", "jpeg"))
+    assert parse_views("crop,jpeg") == ("crop", "jpeg")
+    assert parse_views("none") == ()
     with pytest.raises(UserError, match="unknown view 'blur': choose among crop, flip, grayscale, jpeg, resize"):
-        check_views(("crop", "blur"))
+        parse_views("crop,blur")

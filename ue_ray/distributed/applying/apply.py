@@ -17,7 +17,9 @@ from ue_ray.distributed.stream import numbered
 from ue_ray.distributed.survey import Survey
 from ue_ray.errors import RunError
 from ue_ray.learning.compute import Compute
-from ue_ray.noise.methods import METHODS, NoiseArtifact, open_noise
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.base import NoiseMethod
+from ue_ray.noise.methods import METHODS, open_noise
 from ue_ray.protection.class_map import ClassMap
 from ue_ray.protection.shard import ShardProtector, ShardResult
 
@@ -36,12 +38,12 @@ def apply(
     count = survey.summary.count
     actors = int(max(1, min(survey.summary.shards, cpus())))
     config = NoiseArtifact.load_card(artifact_uri).config
-    served = use_gpu and METHODS[config.method].uses_network(config)
+    served = use_gpu and METHODS[config.method].computes_deltas(config)
     servers = start_servers(artifact_uri, max(1, int(gpus()))) if served else []
     tries = beside_the_driver(Tries)
     records = numbered(survey.summary.shards).map_batches(
         _Protector,
-        fn_constructor_args=(survey, artifact_uri, output, tries, servers, class_map),
+        fn_constructor_args=(survey, artifact_uri, output, METHODS[config.method], tries, servers, class_map),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=1,
@@ -68,6 +70,7 @@ class _Protector:
         survey: Survey,
         artifact_uri: str,
         output: str,
+        method: type[NoiseMethod],
         tries: Any,
         servers: list[Any],
         class_map: ClassMap | None,
@@ -77,6 +80,7 @@ class _Protector:
         self.table, self.plan = survey.rows(), ray.get(survey.plan)
         names = survey.summary.class_names
         artifact = NoiseArtifact.load_card(artifact_uri) if servers else NoiseArtifact.load(artifact_uri)
+        METHODS[artifact.config.method] = method  # one of the driver's own is not in this process's dict
         cpu = Compute.detect("cpu")
         noise = ServedNoise(artifact.config, servers) if servers else open_noise(artifact, cpu)
         self.shards = ShardProtector(survey.source, names, artifact, noise, output, survey.handling, class_map)

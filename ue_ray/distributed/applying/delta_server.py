@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from ue_ray.learning.compute import Compute
-from ue_ray.noise.crafting.batches import Batch
-from ue_ray.noise.methods import Noise, NoiseArtifact, NoiseConfig, open_noise
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.crafted import Noise
+from ue_ray.noise.methods import open_noise
 
 
 class DeltaServer:
@@ -24,14 +26,9 @@ class DeltaServer:
         self.noise = open_noise(NoiseArtifact.load(artifact_uri), self.compute)
 
     def delta(self, images: np.ndarray, labels: np.ndarray, sample_ids: Sequence[str]) -> np.ndarray:
-        """uint8 [N,S,S,3] and the artifact's labels -> float32 [N,3,s,s]."""
-        batch = Batch(
-            images=self.compute.images(torch.from_numpy(images)),
-            labels=torch.from_numpy(labels).to(self.compute.device),
-            sample_ids=sample_ids,
-            global_count=len(labels),
-        )
-        return self.noise.delta(batch).cpu().numpy()
+        """Returns float32 [N,3,s,s] for ``images`` uint8 [N,S,S,3] and the artifact's labels."""
+        seen = self.compute.images(torch.from_numpy(images))
+        return self.noise.delta(seen, torch.from_numpy(labels), sample_ids).cpu().numpy()
 
 
 def start_servers(artifact_uri: str, count: int) -> list[Any]:
@@ -43,15 +40,14 @@ def start_servers(artifact_uri: str, count: int) -> list[Any]:
 class ServedNoise(Noise):
     """A crafted noise whose deltas come from ``servers``."""
 
+    needs_images = True
+
     def __init__(self, config: NoiseConfig, servers: Sequence[Any]) -> None:
         super().__init__(config, Compute.detect("cpu"))
         self.servers = servers
 
-    def delta(self, batch: Batch) -> Tensor:
-        images = (
-            (batch.images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-        )  # as they were: bytes travel, not floats
+    def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
+        assert images is not None
+        levels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()  # bytes travel, not floats
         server = random.choice(self.servers)
-        return torch.from_numpy(
-            ray.get(server.delta.remote(images, batch.labels.numpy(), list(batch.sample_ids))).copy()
-        )
+        return torch.from_numpy(ray.get(server.delta.remote(levels, labels.numpy(), list(sample_ids))).copy())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from ue_ray.errors import UserError
+from ue_ray.errors import UserError, choose
 from ue_ray.learning.models import standard
 from ue_ray.learning.models.inception_resnet import InceptionResNet
 from ue_ray.learning.models.normalise import Normalised
@@ -30,8 +30,7 @@ SMALL_IMAGE = 96  # up to this side, networks get the stem made for 32x32 images
 
 def check_model(name: str) -> None:
     """Raises UserError, listing the choices, when there is no model of that name."""
-    if name not in MODELS:
-        raise UserError(f"unknown model {name!r}: choose one of {', '.join(MODELS)}")
+    choose(name, MODELS, "model")
 
 
 def build(name: str, num_classes: int, image_size: int) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from safetensors.torch import load, save
@@ -24,17 +24,23 @@ OVERHEAD = 0.05
 
 @dataclass
 class CraftState:
-    """All that changes from round to round; a method has of ``deltas``, ``batches`` and ``table`` what it needs.
+    """All that changes from round to round; a method sets what it needs.
 
     ``phases``: the rounds of each part of the optimisation; ``version``: of the class-wise deltas.
     """
 
-    surrogate: Surrogate
-    phases: list[Rounds]
+    surrogate: Surrogate | None = None
+    phases: list[Rounds] = field(default_factory=list)
     deltas: ClassDeltas | None = None
     version: int = 0
     batches: NextBatch | None = None
     table: SampleTable | None = None
+
+    @property
+    def network(self) -> Surrogate:
+        """The surrogate of a method that has one."""
+        assert self.surrogate is not None
+        return self.surrogate
 
 
 class Checkpoints:
@@ -64,7 +70,7 @@ class Checkpoints:
             write_bytes(join(place, f"table-{rank()}.safetensors"), save(state.table.tensors()))
             tables = [f"table-{worker}.safetensors" for worker in gather_objects(rank())]
         if rank() == 0:
-            write_bytes(join(place, "surrogate.safetensors"), save(state.surrogate.training_tensors()))
+            write_bytes(join(place, "surrogate.safetensors"), save(state.network.training_tensors()))
             latest = {
                 "folder": folder,
                 "version": state.version,
@@ -89,7 +95,7 @@ class Checkpoints:
         if latest is None or self.uri is None:
             return
         place = join(self.uri, latest["folder"])
-        state.surrogate.load_training(self._tensors(place, "surrogate.safetensors"))
+        state.network.load_training(self._tensors(place, "surrogate.safetensors"))
         state.version = latest["version"]
         for phase, saved in zip(state.phases, latest["phases"], strict=True):
             phase.resume([Round(**entry) for entry in saved["rounds"]], saved["seconds"])

@@ -6,26 +6,25 @@ import torch
 
 from ue_ray.learning.collectives import sum_over_workers
 from ue_ray.noise.crafting.batches import Window
-from ue_ray.noise.crafting.class_deltas import ClassDeltas
-from ue_ray.noise.crafting.surrogate import Surrogate
+from ue_ray.noise.crafting.checkpoint import CraftState
 
 
-def delta_pass(
-    surrogate: Surrogate, deltas: ClassDeltas, window: Window, version: int, seed: int, maximise: bool = False
-) -> tuple[float, int]:
-    """Every global batch of ``window``: each sample steps from its class's delta, the class takes the projected mean.
+def delta_pass(state: CraftState, window: Window, seed: int, maximise: bool = False) -> float:
+    """Runs every global batch of ``window``: each sample steps from its class's delta, the class takes the projected
+    mean. ``state.version`` counts the batches.
 
-    Returns the share of images misclassified as the pass went, and the table's new version.
+    Returns the share of images misclassified as the pass went, in [0, 1].
     """
-    wrong = torch.zeros((), dtype=torch.int64, device=surrogate.compute.device)
-    move = surrogate.maximise if maximise else surrogate.minimise
+    assert state.deltas is not None
+    wrong = torch.zeros((), dtype=torch.int64, device=state.network.compute.device)
+    move = state.network.maximise if maximise else state.network.minimise
     for batch in window.batches(seed):
         classes, members = batch.labels.unique(return_inverse=True)
-        current = deltas.pull(classes, version)
-        stepped, missed = move(batch.images, current[members], batch.labels, seed + version)
+        current = state.deltas.pull(classes, state.version)
+        stepped, missed = move(batch.images, current[members], batch.labels, seed + state.version)
         sums = torch.zeros_like(current).index_add_(0, members, stepped)
         counts = torch.bincount(members, minlength=len(classes)).to(torch.float32)
-        deltas.push(version, classes, sums, counts)
-        version += 1
+        state.deltas.push(state.version, classes, sums, counts)
+        state.version += 1
         wrong += missed
-    return int(sum_over_workers(wrong)) / len(window), version
+    return int(sum_over_workers(wrong)) / len(window)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ue_ray.noise.pgd import straight_through
+
 BLOCK = 8
 
 # ITU-T T.81, tables K.1 and K.2: quality 50. libjpeg, and with it nearly every encoder, scales them.
@@ -44,7 +46,7 @@ def jpeg_round_trip(images: Tensor, quality: int, halve_chroma: bool) -> Tensor:
     else:
         chroma = _quantised(chroma, _table(CHROMINANCE, quality))
     decoded = _rounded(_mix(_rounded(torch.cat([luma, chroma], 1)), TO_RGB))[..., :height, :width] / 255
-    return decoded + (decoded.clamp(0, 1) - decoded).detach()
+    return straight_through(decoded, decoded.clamp(0, 1))
 
 
 def _mix(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
@@ -53,7 +55,7 @@ def _mix(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
 
 def _rounded(values: Tensor) -> Tensor:
     """Rounded forwards; backwards as if it were not."""
-    return values + (values.round() - values).detach()
+    return straight_through(values, values.round())
 
 
 def _table(base: tuple[int, ...], quality: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,20 +25,36 @@ Report = Callable[[Round], None]
 
 
 class Rounds:
-    """At most ``most`` rounds, until ``met`` says that a round's error has reached the goal."""
+    """At most ``most`` rounds, until ``met`` says that a round's error has reached the goal.
 
-    def __init__(self, goal: str, met: Callable[[float], bool], most: int, report: Report) -> None:
+    ``run`` does one: it takes the round's number (from 1) and its window, and returns the error it reached, in [0, 1],
+    and how many images passed through the network. ``name`` tells the rounds from those of the method's other phases.
+    """
+
+    def __init__(
+        self,
+        goal: str,
+        met: Callable[[float], bool],
+        most: int,
+        report: Report,
+        run: Callable[[int, Window], tuple[float, int]],
+        name: str = "",
+    ) -> None:
         self.goal = goal
         self.met = met
         self.most = most
         self.report = report
+        self.run = run
+        self.name = name
         self.rounds: list[Round] = []
         self.started = self._round_started = time.perf_counter()
 
     @staticmethod
-    def until_below(error: float, most: int, report: Report) -> Rounds:
+    def until_below(
+        error: float, most: int, report: Report, run: Callable[[int, Window], tuple[float, int]], name: str = ""
+    ) -> Rounds:
         """Algorithm 1's: until the error rate is below lambda."""
-        return Rounds(f"error below {error:g}", lambda reached: reached < error, most, report)
+        return Rounds(f"error below {error:g}", lambda reached: reached < error, most, report, run, name)
 
     def over(self, windows: Windows) -> Iterator[tuple[int, Window]]:
         """The rounds that are still to come, each with its number (from 1) and its window."""
@@ -84,3 +100,11 @@ class Rounds:
     @property
     def _met(self) -> bool:
         return bool(self.rounds) and self.met(self.rounds[-1].error)
+
+
+def records(phases: Sequence[Rounds]) -> dict[str, Any]:
+    """Returns what the artifact's card says of the rounds: the last phase's record, named ones beside it."""
+    if not phases:
+        nothing = "nothing to optimise"
+        return {"goal": nothing, "stopped_by": nothing, "error": None, "rounds": []}
+    return {phase.name: phase.record() for phase in phases if phase.name} | phases[-1].record()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -15,34 +16,39 @@ from ue_ray.learning.models import build
 from ue_ray.learning.steps import WeightSteps, cosine_learning_rate
 from ue_ray.noise.canvas import spread, spread_patch
 from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.crafting.options import CraftOptions
 from ue_ray.noise.crafting.views import random_view
-from ue_ray.noise.pgd import penalised, pgd
+from ue_ray.noise.pgd import penalised, pgd, straight_through
+
+Solver = Literal["pgd", "l-bfgs"]
 
 
 class Surrogate:
     """The same weights on every worker."""
 
-    def __init__(self, config: NoiseConfig, compute: Compute) -> None:
+    def __init__(self, config: NoiseConfig, options: CraftOptions, compute: Compute) -> None:
         torch.manual_seed(config.seed)
         self.config = config
+        self.options = options
+        self.solver: Solver = getattr(options, "solver", "pgd")
         self.compute = compute
-        self.network = compute.place(build(config.surrogate, len(config.class_names), config.image_size))
+        self.network = compute.place(build(options.surrogate, len(config.class_names), config.image_size))
         self._forward = compute.forward(self.network)
         self._training: WeightSteps | None = None
 
     def weight_step(self, images: Tensor, delta: Tensor, labels: Tensor, global_count: int, seed: int) -> Tensor:
         """``Optimize(x + delta, y, theta)`` of Algorithm 1; returns the number of wrong predictions on this worker."""
-        seen = random_view(self.config.views, self._perturbed(images, delta, seed), seed)
+        seen = random_view(self.options.views, self._perturbed(images, delta, seed), seed)
         return self._weight_steps().step(seen, labels, global_count)[1]
 
     def _weight_steps(self) -> WeightSteps:
         if self._training is None:  # a surrogate that only perturbs never trains
-            self._training = WeightSteps(self.network, self.compute, self.config.learning_rate)
+            self._training = WeightSteps(self.network, self.compute, self.options.learning_rate)
         return self._training
 
     def decay(self, progress: float) -> None:
         """The learning rate on a cosine from its initial value to zero, as ``progress`` goes from 0 to 1."""
-        rate = cosine_learning_rate(self.config.learning_rate, progress, 1)
+        rate = cosine_learning_rate(self.options.learning_rate, progress, 1)
         self._weight_steps().optimizer.param_groups[0]["lr"] = rate
 
     def minimise(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -58,23 +64,23 @@ class Surrogate:
         return self._moved(images, delta, labels, seed, maximise=True)
 
     def _moved(self, images: Tensor, delta: Tensor, labels: Tensor, seed: int, maximise: bool) -> tuple[Tensor, Tensor]:
-        config = self.config
+        budget, options = self.config.budget, self.options
         wrong = torch.zeros((), dtype=torch.int64, device=images.device)
 
         steps = count()
 
         def loss(delta: Tensor) -> Tensor:
             step = seed + next(steps)  # each step another place and view
-            seen = random_view(config.views, self._perturbed(images, delta, step), step)
+            seen = random_view(options.views, self._perturbed(images, delta, step), step)
             with self.compute.autocast():
                 logits = self._forward(seen).float()
             wrong.copy_((logits.argmax(1) != labels).sum())
             return functional.cross_entropy(logits, labels, reduction="sum")
 
         with self.frozen():
-            if config.solver == "l-bfgs":
-                return penalised(loss, delta, config.budget, config.step_size, config.pgd_steps), wrong
-            return pgd(loss, delta, config.budget, config.step_size, config.pgd_steps, maximise), wrong
+            if self.solver == "l-bfgs":
+                return penalised(loss, delta, budget, options.step_size, options.pgd_steps), wrong
+            return pgd(loss, delta, budget, options.step_size, options.pgd_steps, maximise), wrong
 
     def _perturbed(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
         height, width = images.shape[-2:]
@@ -120,4 +126,4 @@ def perturbed(images: Tensor, delta: Tensor) -> Tensor:
     Without that, a pixel that delta has pushed out of range would never get a gradient again.
     """
     moved = images + delta
-    return moved + (moved.clamp(0, 1) - moved).detach()
+    return straight_through(moved, moved.clamp(0, 1))

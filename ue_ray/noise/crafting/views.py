@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from ue_ray.errors import UserError
+from ue_ray.errors import choose_all
 from ue_ray.noise.crafting.jpeg import jpeg_round_trip
 
 View = Callable[[Tensor, np.random.Generator], Tensor]
@@ -54,11 +54,9 @@ def jpeg(images: Tensor, rng: np.random.Generator) -> Tensor:
 VIEWS: dict[str, View] = {"crop": crop, "flip": flip, "grayscale": grayscale, "jpeg": jpeg, "resize": resize}
 
 
-def check_views(names: Sequence[str]) -> None:
-    """Raises UserError, listing the choices, when one of ``names`` is no view."""
-    for name in names:
-        if name not in VIEWS:
-            raise UserError(f"unknown view {name!r}: choose among {', '.join(VIEWS)}")
+def parse_views(text: str) -> tuple[str, ...]:
+    """Reads ``"crop,flip"``, or ``"none"``. Raises UserError, listing the choices, for a name that is no view."""
+    return () if text == "none" else tuple(choose_all(text, VIEWS, "view"))
 
 
 def random_view(names: Sequence[str], images: Tensor, seed: int) -> Tensor:

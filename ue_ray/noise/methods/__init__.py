@@ -1,27 +1,20 @@
-"""Making noise: one file a method, and a plain dict of them."""
+"""The methods of making noise, a file each, and a plain dict of them."""
 
 from __future__ import annotations
 
-from ue_ray.errors import UserError
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ue_ray.errors import UserError, choose, flag, option_names, with_options
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
-from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.config import NoiseConfig, NoiseOptions
 from ue_ray.noise.crafted import Noise
 from ue_ray.noise.methods.error_maximizing import ErrorMaximizing
 from ue_ray.noise.methods.error_minimizing import ErrorMinimizing
 from ue_ray.noise.methods.random import Random
-
-__all__ = [
-    "METHODS",
-    "Noise",
-    "NoiseArtifact",
-    "NoiseConfig",
-    "NoiseMethod",
-    "check_method",
-    "new_method",
-    "open_noise",
-]
 
 METHODS: dict[str, type[NoiseMethod]] = {
     "error-minimizing": ErrorMinimizing,
@@ -30,21 +23,43 @@ METHODS: dict[str, type[NoiseMethod]] = {
 }
 
 
-def check_method(name: str, granularity: str) -> None:
-    """Raises UserError, listing the choices, when there is no such method or it has no such granularity."""
-    if name not in METHODS:
-        raise UserError(f"unknown method {name!r}: choose one of {', '.join(METHODS)}")
-    if granularity not in METHODS[name].granularities:
-        choices = ", ".join(METHODS[name].granularities)
-        raise UserError(f"unknown granularity {granularity!r} for method {name}: choose one of {choices}")
+def noise_config(
+    given: Mapping[str, Any], class_names: Sequence[str], images: int, side: int, gpu: bool = False
+) -> NoiseConfig:
+    """Resolves the options ``given``, those of ``NoiseOptions`` and the method's own, for a collection.
+
+    ``images`` is how many it has, ``side`` at which a surrogate sees them. Raises UserError for an option that the
+    method does not have, and for a value that makes no sense.
+    """
+    names = option_names(NoiseOptions)
+    noise = with_options(NoiseOptions, {name: value for name, value in given.items() if name in names})
+    method = METHODS[choose(noise.method, METHODS, "method")]
+    choose(noise.granularity, method.granularities, "granularity", f" for method {noise.method}")
+    budget = Budget(noise.epsilon, noise.norm)
+    own = {name: value for name, value in given.items() if name not in names}
+    has = option_names(method.Options)
+    if unknown := [name for name in own if name not in has]:
+        choices = ", ".join(map(flag, has)) or "none of its own"
+        raise UserError(f"{flag(unknown[0])} is no option of method {noise.method}; it has {choices}")
+    seen = side if noise.image_size is None else noise.image_size
+    return NoiseConfig(
+        method=noise.method,
+        granularity=noise.granularity,
+        budget=budget,
+        class_names=tuple(class_names),
+        image_size=seen,
+        canvas=noise.canvas if noise.canvas is not None else noise.patch or seen,
+        patch=noise.patch,
+        seed=noise.seed,
+        options=method.resolve(noise.granularity, budget, own, images, gpu),
+    )
 
 
 def new_method(config: NoiseConfig, compute: Compute) -> NoiseMethod:
-    """The method of ``config``, ready to craft."""
-    check_method(config.method, config.granularity)
-    return METHODS[config.method](config, compute)
+    """Returns the method of ``config``, ready to craft. Raises UserError where there is no such method."""
+    return METHODS[choose(config.method, METHODS, "method")](config, compute)
 
 
 def open_noise(artifact: NoiseArtifact, compute: Compute) -> Noise:
-    """What is in ``artifact``, ready to perturb."""
+    """Returns what is in ``artifact``, ready to perturb."""
     return new_method(artifact.config, compute).noise(artifact)

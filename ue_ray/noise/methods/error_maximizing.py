@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 import torch
 
-from ue_ray.learning.collectives import rank, sum_over_workers
+from ue_ray.learning.collectives import sum_over_workers
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.config import Granularity, NoiseConfig
 from ue_ray.noise.crafted import ClassNoise, Noise, SurrogateNoise
-from ue_ray.noise.crafting.batches import Windows, step_seed
-from ue_ray.noise.crafting.checkpoint import Checkpoints, CraftState
+from ue_ray.noise.crafting.batches import Window, step_seed
+from ue_ray.noise.crafting.checkpoint import CraftState
 from ue_ray.noise.crafting.class_deltas import ClassDeltas
 from ue_ray.noise.crafting.class_pass import delta_pass
+from ue_ray.noise.crafting.options import CraftOptions, algorithm_1_defaults
 from ue_ray.noise.crafting.rounds import Report, Rounds
 from ue_ray.noise.crafting.surrogate import Surrogate
 
@@ -25,36 +32,49 @@ class ErrorMaximizing(NoiseMethod):
     passes have the same bound again.
     """
 
-    def craft(
-        self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
-    ) -> NoiseArtifact | None:
-        config = self.config
-        surrogate = Surrogate(config, self.compute)
-        class_wise = config.granularity == "class-wise"
-        training = Rounds.until_below(config.stop_error, config.max_rounds, report)
-        passes = Rounds(f"error above {FOOLED:g}", lambda error: error > FOOLED, config.max_rounds, report)
-        state = CraftState(surrogate, [training, passes], deltas=deltas if class_wise else None)
-        checkpoints.restore(state)
-        for number, window in training.over(windows):
-            wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
-            for step, batch in enumerate(window.batches(step_seed(config.seed, number))):
-                clean = torch.zeros(1, 3, 1, 1, device=self.compute.device).expand(len(batch.labels), -1, -1, -1)
-                seed = step_seed(config.seed, number, step)
-                wrong += surrogate.weight_step(batch.images, clean, batch.labels, batch.global_count, seed)
-            training.add(int(sum_over_workers(wrong)) / len(window), len(window))
-            checkpoints.save(state)
-        if not class_wise:
-            record = {"surrogate": training.record()} | training.record()
-            return NoiseArtifact(config, surrogate.tensors(), record=record) if rank() == 0 else None
-        for number, window in passes.over(windows):
-            seed = step_seed(config.seed, number, 0, 0)
-            error, state.version = delta_pass(surrogate, deltas, window, state.version, seed, maximise=True)
-            passes.add(error, len(window))
-            checkpoints.save(state)
-        record = {"surrogate": training.record()} | passes.record()
-        return NoiseArtifact(config, deltas=deltas.table(state.version), record=record) if rank() == 0 else None
+    Options = CraftOptions
+
+    @classmethod
+    def defaults(
+        cls, granularity: Granularity, budget: Budget, given: Mapping[str, Any], images: int, gpu: bool
+    ) -> dict[str, Any]:
+        return algorithm_1_defaults(granularity, budget.epsilon, given, images, gpu)
+
+    @staticmethod
+    def computes_deltas(config: NoiseConfig) -> bool:
+        return config.granularity == "sample-wise"
+
+    def start(self, deltas: ClassDeltas | None, report: Report) -> CraftState:
+        state = CraftState(Surrogate(self.config, self.options, self.compute))
+        most = self.options.max_rounds
+        state.phases = [
+            Rounds.until_below(self.options.stop_error, most, report, partial(self._train, state), name="surrogate")
+        ]
+        if self.config.granularity == "class-wise":
+            state.deltas = deltas
+            fooled = partial(self._move, state)
+            state.phases.append(Rounds(f"error above {FOOLED:g}", lambda error: error > FOOLED, most, report, fooled))
+        return state
+
+    def _train(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
+        """One epoch of the surrogate on clean images."""
+        wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
+        for step, batch in enumerate(window.batches(step_seed(self.config.seed, number))):
+            clean = torch.zeros(1, 3, 1, 1, device=self.compute.device).expand(len(batch.labels), -1, -1, -1)
+            seed = step_seed(self.config.seed, number, step)
+            wrong += state.network.weight_step(batch.images, clean, batch.labels, batch.global_count, seed)
+        return int(sum_over_workers(wrong)) / len(window), len(window)
+
+    def _move(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
+        """One pass that moves every class's delta towards a larger loss."""
+        return delta_pass(state, window, step_seed(self.config.seed, number, 0, 0), maximise=True), len(window)
+
+    def result(self, state: CraftState) -> dict[str, Any]:
+        if state.deltas is not None:
+            return {"deltas": state.deltas.table(state.version)}
+        return {"tensors": state.network.tensors()}
 
     def noise(self, artifact: NoiseArtifact) -> Noise:
         if artifact.deltas is not None:
             return ClassNoise(self.config, self.compute, artifact.deltas)
-        return SurrogateNoise(self.config, self.compute, artifact.tensors, maximise=True)
+        return SurrogateNoise(Surrogate(self.config, self.options, self.compute), artifact.tensors, maximise=True)

@@ -2,122 +2,164 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
 import torch
 from torch import Tensor
 
-from ue_ray.errors import UserError
-from ue_ray.learning.collectives import gather_objects, rank, sum_over_workers
+from ue_ray.errors import UserError, check_at_least, flag, option
+from ue_ray.learning.collectives import gather_objects, sum_over_workers
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
-from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.budget import Budget
+from ue_ray.noise.config import Granularity, NoiseConfig
 from ue_ray.noise.crafted import ClassNoise, Noise, SampleNoise, SurrogateNoise
-from ue_ray.noise.crafting.batches import Windows, step_seed
-from ue_ray.noise.crafting.checkpoint import Checkpoints, CraftState
+from ue_ray.noise.crafting.batches import Batch, Window, step_seed
+from ue_ray.noise.crafting.checkpoint import CraftState
 from ue_ray.noise.crafting.class_deltas import ClassDeltas
 from ue_ray.noise.crafting.class_pass import delta_pass
 from ue_ray.noise.crafting.next_batch import NextBatch
+from ue_ray.noise.crafting.options import CraftOptions, algorithm_1_defaults
 from ue_ray.noise.crafting.rounds import Report, Rounds
 from ue_ray.noise.crafting.sample_deltas import SampleTable
-from ue_ray.noise.crafting.surrogate import Surrogate
-from ue_ray.noise.delta_file import DeltaRows
+from ue_ray.noise.crafting.surrogate import Solver, Surrogate
+
+Schedule = Literal["online", "alternating"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorMinimizingOptions(CraftOptions):
+    """Crafting's options, and Algorithm 1's weight steps, its schedule and its solver."""
+
+    weight_steps: int = option("Weight steps a round (M). Default: 10; 1 online, 100 for solver l-bfgs.")
+    schedule: Schedule = option(
+        "Sample-wise: online keeps no table of deltas; alternating is Algorithm 1 to the letter. Default: online.",
+        "online",
+    )
+    solver: Solver = option(
+        "Sample-wise: l-bfgs minimises the penalised loss of Eq. 5, by Adam (Appendix I). Default: pgd.", "pgd"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, {"weight_steps": 1})
 
 
 class ErrorMinimizing(NoiseMethod):
     """Class-wise, and sample-wise by one of two schedules.
 
     ``alternating`` is Algorithm 1 to the letter: M weight steps, then one pass that moves every delta. ``online`` keeps
-    no table: each batch's deltas are found from zero by T steps of PGD on the current surrogate, which then takes one
-    weight step on that batch; an image's final delta is found the same way on the final surrogate.
+    no table: each batch's deltas are computed from zero by T steps of PGD on the current surrogate, which then takes
+    one weight step on that batch; an image's final delta is computed the same way on the final surrogate.
     """
 
+    Options = ErrorMinimizingOptions
+
+    @classmethod
+    def defaults(
+        cls, granularity: Granularity, budget: Budget, given: Mapping[str, Any], images: int, gpu: bool
+    ) -> dict[str, Any]:
+        """Appendix B's values, and for the online schedule its own.
+
+        Online starts every delta from zero, so it takes few large steps (T = 5, alpha = epsilon / 4), and it looks
+        through crops and flips: without them its noise did not outlive a victim's augmentation (docs/log.md).
+        Algorithm 1 with the solver l-bfgs: T = 200, M = 100 (Appendix I).
+        """
+        for name in ("schedule", "solver"):
+            if name in given and granularity == "class-wise":
+                raise UserError(f"{flag(name)} {given[name]} is for error-minimizing noise, sample-wise")
+        values = algorithm_1_defaults(granularity, budget.epsilon, given, images, gpu) | {"weight_steps": 10}
+        if granularity == "sample-wise" and given.get("schedule", "online") == "online":
+            return values | {
+                "pgd_steps": 5,
+                "step_size": budget.epsilon / 4,
+                "weight_steps": 1,
+                "max_rounds": 15,
+                "batch_size": 64,
+                "views": ("crop", "flip"),
+            }
+        if given.get("schedule") == "alternating" and given.get("data_fraction", 1.0) != 1:
+            raise UserError("--schedule alternating keeps a delta for each image: it needs --data-fraction 1")
+        return values | ({"pgd_steps": 200, "weight_steps": 100} if given.get("solver") == "l-bfgs" else {})
+
     @staticmethod
-    def uses_network(config: NoiseConfig) -> bool:
-        return config.granularity == "sample-wise" and config.schedule == "online"
+    def computes_deltas(config: NoiseConfig) -> bool:
+        return config.granularity == "sample-wise" and config.options["schedule"] == "online"
 
-    def craft(
-        self, windows: Windows, deltas: ClassDeltas, report: Report, checkpoints: Checkpoints
-    ) -> NoiseArtifact | None:
-        surrogate = Surrogate(self.config, self.compute)
-        rounds = Rounds.until_below(self.config.stop_error, self.config.max_rounds, report)
+    def start(self, deltas: ClassDeltas | None, report: Report) -> CraftState:
+        state = CraftState(Surrogate(self.config, self.options, self.compute))
+        run = self._online_round
         if self.config.granularity == "class-wise":
-            table = self._craft_class_wise(surrogate, windows, deltas, rounds, checkpoints)
-            return NoiseArtifact(self.config, deltas=table, record=rounds.record()) if rank() == 0 else None
-        if self.config.schedule == "online":
-            tensors = self._craft_online(surrogate, windows, rounds, checkpoints)
-        else:
-            tensors = self._craft_alternating(surrogate, windows, rounds, checkpoints)
-        return NoiseArtifact(self.config, tensors, record=rounds.record()) if rank() == 0 else None
+            state.deltas, state.batches, run = deltas, NextBatch(self.config.seed), self._class_round
+        elif self.options.schedule == "alternating":
+            state.table, state.batches = (
+                SampleTable(self.config.budget, self.config.canvas),
+                NextBatch(self.config.seed),
+            )
+            run = self._alternating_round
+        options = self.options
+        state.phases = [Rounds.until_below(options.stop_error, options.max_rounds, report, partial(run, state))]
+        return state
 
-    def _craft_class_wise(
-        self, surrogate: Surrogate, windows: Windows, deltas: ClassDeltas, rounds: Rounds, checkpoints: Checkpoints
-    ) -> DeltaRows:
-        next_batch = NextBatch(self.config.seed)
-        state = CraftState(surrogate, [rounds], deltas=deltas, batches=next_batch)
-        checkpoints.restore(state)
-        for number, window in rounds.over(windows):
-            for step in range(self.config.weight_steps):
-                batch = next_batch(window)
-                classes, members = batch.labels.unique(return_inverse=True)
-                current = deltas.pull(classes, state.version)
-                seed = step_seed(self.config.seed, number, step)
-                surrogate.weight_step(batch.images, current[members], batch.labels, batch.global_count, seed)
-            seed = step_seed(self.config.seed, number)
-            error, state.version = delta_pass(surrogate, deltas, window, state.version, seed)
-            rounds.add(error, len(window) + self.config.weight_steps * self.config.batch_size)
-            checkpoints.save(state)
-        return deltas.table(state.version)
+    def _class_round(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
+        assert state.batches is not None
+        assert state.deltas is not None
+        for step in range(self.options.weight_steps):
+            batch = state.batches(window)
+            classes, members = batch.labels.unique(return_inverse=True)
+            self._weight_step(state, batch, state.deltas.pull(classes, state.version)[members], number, step)
+        error = delta_pass(state, window, step_seed(self.config.seed, number))
+        return error, len(window) + self.options.weight_steps * self.options.batch_size
 
-    def _craft_online(
-        self, surrogate: Surrogate, windows: Windows, rounds: Rounds, checkpoints: Checkpoints
-    ) -> dict[str, Tensor]:
+    def _online_round(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
         side = self.config.canvas
-        state = CraftState(surrogate, [rounds])
-        checkpoints.restore(state)
-        for number, window in rounds.over(windows):
-            wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
-            for step, batch in enumerate(window.batches(step_seed(self.config.seed, number))):
-                seed = step_seed(self.config.seed, number, step)
-                start = torch.zeros(len(batch.labels), 3, side, side, device=self.compute.device)
-                delta, _ = surrogate.minimise(batch.images, start, batch.labels, seed)
-                surrogate.decay((number - 1 + step / window.num_batches) / self.config.max_rounds)
-                wrong += surrogate.weight_step(batch.images, delta, batch.labels, batch.global_count, seed)
-            rounds.add(int(sum_over_workers(wrong)) / len(window), len(window))
-            checkpoints.save(state)
-        return surrogate.tensors()
+        wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
+        for step, batch in enumerate(window.batches(step_seed(self.config.seed, number))):
+            zero = torch.zeros(len(batch.labels), 3, side, side, device=self.compute.device)
+            seed = step_seed(self.config.seed, number, step)
+            delta, _ = state.network.minimise(batch.images, zero, batch.labels, seed)
+            state.network.decay((number - 1 + step / window.num_batches) / self.options.max_rounds)
+            wrong += self._weight_step(state, batch, delta, number, step)
+        return int(sum_over_workers(wrong)) / len(window), len(window)
 
-    def _craft_alternating(
-        self, surrogate: Surrogate, windows: Windows, rounds: Rounds, checkpoints: Checkpoints
-    ) -> dict[str, Tensor]:
-        table = SampleTable(self.config.budget, self.config.canvas)
-        next_batch = NextBatch(self.config.seed)
-        state = CraftState(surrogate, [rounds], batches=next_batch, table=table)
-        checkpoints.restore(state)
-        for number, window in rounds.over(windows):
-            if not window.whole:
-                raise UserError(
-                    "schedule alternating keeps a delta for every image, and these do not fit in a worker's window: "
-                    "use schedule online, or more workers"
-                )
-            for step in range(self.config.weight_steps):
-                batch = next_batch(window)
-                delta = table.get(batch.sample_ids).to(self.compute.device)
-                seed = step_seed(self.config.seed, number, step)
-                surrogate.weight_step(batch.images, delta, batch.labels, batch.global_count, seed)
-            wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
-            for batch in window.batches(step_seed(self.config.seed, number)):
-                start = table.get(batch.sample_ids).to(self.compute.device)
-                delta, missed = surrogate.minimise(
-                    batch.images, start, batch.labels, step_seed(self.config.seed, number)
-                )
-                table.put(batch.sample_ids, delta)
-                wrong += missed
-            rounds.add(int(sum_over_workers(wrong)) / len(window), len(window))
-            checkpoints.save(state)
-        return SampleTable.join(gather_objects(table.tensors()))
+    def _alternating_round(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
+        assert state.batches is not None
+        assert state.table is not None
+        if not window.whole:
+            raise UserError(
+                "schedule alternating keeps a delta for every image, and these do not fit in a worker's window: "
+                "use schedule online, or more workers"
+            )
+        table, device = state.table, self.compute.device
+        for step in range(self.options.weight_steps):
+            batch = state.batches(window)
+            self._weight_step(state, batch, table.get(batch.sample_ids).to(device), number, step)
+        wrong = torch.zeros((), dtype=torch.int64, device=device)
+        seed = step_seed(self.config.seed, number)
+        for batch in window.batches(seed):
+            before = table.get(batch.sample_ids).to(device)
+            delta, missed = state.network.minimise(batch.images, before, batch.labels, seed)
+            table.put(batch.sample_ids, delta)
+            wrong += missed
+        return int(sum_over_workers(wrong)) / len(window), len(window)
+
+    def _weight_step(self, state: CraftState, batch: Batch, delta: Tensor, number: int, step: int) -> Tensor:
+        seed = step_seed(self.config.seed, number, step)
+        return state.network.weight_step(batch.images, delta, batch.labels, batch.global_count, seed)
+
+    def result(self, state: CraftState) -> dict[str, Any]:
+        if state.deltas is not None:
+            return {"deltas": state.deltas.table(state.version)}
+        if state.table is not None:
+            return {"tensors": SampleTable.join(gather_objects(state.table.tensors()))}
+        return {"tensors": state.network.tensors()}
 
     def noise(self, artifact: NoiseArtifact) -> Noise:
         if artifact.deltas is not None:
             return ClassNoise(self.config, self.compute, artifact.deltas)
-        if self.config.schedule == "alternating":
+        if self.options.schedule == "alternating":
             return SampleNoise(self.config, self.compute, artifact.tensors)
-        return SurrogateNoise(self.config, self.compute, artifact.tensors)
+        return SurrogateNoise(Surrogate(self.config, self.options, self.compute), artifact.tensors)

@@ -1,0 +1,81 @@
+"""What a user may say of a crafting, beside what holds for every noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ue_ray.errors import UserError, check_at_least, flag, option
+from ue_ray.learning.models import check_model
+from ue_ray.noise.budget import parse_epsilon
+from ue_ray.noise.config import Granularity
+from ue_ray.noise.crafting.views import parse_views
+
+
+@dataclass(frozen=True, kw_only=True)
+class CraftOptions:
+    """Options of a method that crafts its noise on a surrogate network; Algorithm 1's names in brackets.
+
+    ``step_size`` is in [0, 1] units. A run that never gets below ``stop_error`` ends after ``max_rounds``.
+    """
+
+    surrogate: str = option("The network that crafts the noise. Default: resnet18 on a GPU, resnet9 elsewhere.")
+    learning_rate: float = option("The surrogate's. Default: 0.1, never decayed, as in the authors' code.", 0.1)
+    views: tuple[str, ...] = option(
+        "Random transforms of the perturbed image before the surrogate sees it, by commas: crop, flip, grayscale, "
+        "jpeg, resize; or none. Default: none; crop,flip for the online schedule.",
+        parse=parse_views,
+    )
+    pgd_steps: int = option("Steps of a delta in a pass (T). Default: 1 class-wise, 20 sample-wise, 5 online.")
+    step_size: float = option(
+        "Size of such a step (alpha), such as 0.8/255. Default: epsilon / 10, online epsilon / 4.", parse=parse_epsilon
+    )
+    stop_error: float = option("Stop below this training error (lambda). Default: 0.1 class-wise, 0.01 sample-wise.")
+    data_fraction: float = option("Share of each class to craft on. Default: 0.2 class-wise, 1 sample-wise.")
+    max_rounds: int = option("Bound on rounds. Default: 100 class-wise, 30 sample-wise, 15 online.")
+    batch_size: int = option(
+        "Images of a global batch, over all workers. Default: class-wise a twentieth of those crafted on, from 16 to "
+        "512; sample-wise 128, online 64."
+    )
+
+    def __post_init__(self) -> None:
+        check_model(self.surrogate)
+        check_at_least(self, {"pgd_steps": 1, "max_rounds": 1, "batch_size": 1})
+        if not 0 < self.learning_rate < math.inf:
+            raise UserError(f"--learning-rate is {self.learning_rate:g}: it must be above 0")
+        if not 0 < self.data_fraction <= 1:
+            raise UserError(f"{flag('data_fraction')} is {self.data_fraction:g}: it must be above 0 and at most 1")
+
+
+def class_wise_batch_size(images: int) -> int:
+    """Returns the global batch that cuts ``images`` into about 20, as the authors' cuts theirs (10,000 images by 512).
+
+    A class's delta takes one step of epsilon / 10 a batch: with fewer than 10 batches a pass it cannot cross its budget
+    before the surrogate has learnt the images. In steps of 16, from 16 to 512.
+    """
+    return min(512, max(16, 16 * round(images / (20 * 16))))
+
+
+def algorithm_1_defaults(
+    granularity: Granularity, epsilon: float, given: Mapping[str, Any], images: int, gpu: bool
+) -> dict[str, Any]:
+    """Returns Appendix B's parameters and our bounds on rounds.
+
+    Class-wise: T = 1, 20 % of the data, lambda = 0.1. Sample-wise: T = 20, all data, lambda = 0.01. alpha =
+    epsilon / 10.
+    """
+    class_wise = granularity == "class-wise"
+    fraction = 0.2 if class_wise else 1.0
+    crafted_on = round(images * given.get("data_fraction", fraction))
+    return {
+        "surrogate": "resnet18" if gpu else "resnet9",
+        "views": (),
+        "pgd_steps": 1 if class_wise else 20,
+        "step_size": epsilon / 10,
+        "stop_error": 0.1 if class_wise else 0.01,
+        "data_fraction": fraction,
+        "max_rounds": 100 if class_wise else 30,
+        "batch_size": class_wise_batch_size(crafted_on) if class_wise else 128,
+    }
