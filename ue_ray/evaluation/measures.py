@@ -14,6 +14,8 @@ Run = Mapping[str, Any]  # what came of one victim: an entry of results.json
 Runs = Mapping[str, Sequence[Run]]  # by what the victims were trained on, one a seed
 Points = list[tuple[float, float]]
 
+TRAIN_SETS = ("clean", "control", "protected")
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -41,6 +43,11 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
+def chance_percent(chance: float) -> str:
+    """``0.1`` -> ``10``, ``0.015`` -> ``1.5``."""
+    return f"{100 * chance:.3g}"
+
+
 def levels(value: float) -> str:
     """A change in [0, 1] units in 8-bit levels: ``8/255``."""
     return f"{255 * value:.3g}/255"
@@ -50,6 +57,79 @@ def span(numbers: Iterable[int]) -> str:
     """``3``, or ``2-5`` where they differ."""
     several = sorted(set(numbers))
     return "-".join(map(str, dict.fromkeys((several[0], several[-1]))))
+
+
+@dataclass(frozen=True)
+class SetSummary:
+    """All seeds of one victim on one train set; accuracies in [0, 1]."""
+
+    final: Estimate
+    peak: Estimate
+    train: Estimate
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def of(cls, runs: Iterable[Run]) -> SetSummary:
+        runs = tuple(runs)
+        names = ("final_test_accuracy", "peak_test_accuracy", "train_accuracy")
+        final, peak, train = (Estimate.of([run[name] for run in runs]) for name in names)
+        return cls(final, peak, train, runs)
+
+    @property
+    def seeds(self) -> int:
+        return len(self.runs)
+
+    @property
+    def peak_epochs(self) -> str:
+        """``3``, or ``2-5`` where the seeds differ."""
+        return span(run["peak_epoch"] for run in self.runs)
+
+    @property
+    def seconds(self) -> float:
+        """Of all seeds together."""
+        return float(sum(run["seconds"] for run in self.runs))
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Final and peak accuracy, peak epochs, train accuracy, seeds and seconds, as tables show them."""
+        return (
+            str(self.final),
+            str(self.peak),
+            self.peak_epochs,
+            str(self.train),
+            str(self.seeds),
+            f"{self.seconds:,.0f}",
+        )
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One victim under one countermeasure; ``sets`` by train set, in the order clean, control, protected."""
+
+    victim: str
+    countermeasure: str
+    sets: Mapping[str, SetSummary]
+
+    @property
+    def label(self) -> str:
+        return self.victim if self.countermeasure == "none" else f"{self.victim} with {self.countermeasure}"
+
+    @property
+    def runs(self) -> Runs:
+        """By train set."""
+        return {name: summary.runs for name, summary in self.sets.items()}
+
+
+def summarise(runs: Iterable[Run]) -> list[SummaryRow]:
+    """One row per (victim, countermeasure), in the order of their first runs."""
+    groups: dict[tuple[str, str], dict[str, list[Run]]] = {}
+    for run in runs:
+        sets = groups.setdefault((run["victim"], run["countermeasure"]), {name: [] for name in TRAIN_SETS})
+        sets[run["train_set"]].append(run)
+    return [
+        SummaryRow(victim, countermeasure, {name: SetSummary.of(seeds) for name, seeds in sets.items() if seeds})
+        for (victim, countermeasure), sets in groups.items()
+    ]
 
 
 def mean_curve(runs: Iterable[Run], measure: str) -> Points:

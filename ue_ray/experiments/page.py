@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ue_ray.evaluation.measures import Runs
-from ue_ray.evaluation.report.figures import confusion_section, learning_curves, origin_section, verification_section
-from ue_ray.evaluation.report.html import Html, caption, element, page, section, table
+from ue_ray.evaluation.measures import Runs, chance_percent
+from ue_ray.evaluation.report.charts import learning_curves, verifications
+from ue_ray.evaluation.report.confusion import confusion_matrices
+from ue_ray.evaluation.report.facts import origin_facts
+from ue_ray.evaluation.report.render import render
 from ue_ray.experiments.base import CLEAN, Experiment
 from ue_ray.experiments.report import HEADING, outcome
 
@@ -20,28 +22,27 @@ SAID_ELSEWHERE = ("experiment", "output", "data")  # of the settings
 def experiment_page(results: Mapping[str, Any]) -> str:
     """``results``: as in results.json."""
     runs, class_names = results["runs"], results.get("class_names", [])
-    accuracy = results.get("accuracies", Experiment.accuracies)
+    accuracies = results.get("accuracies", Experiment.accuracies)
     groups = grouped(list(runs), results["experiment"])
     chance = 1 / len(class_names) if class_names else None
-    table_words = (
-        f"{accuracy} in per cent, after the last epoch and at the best one; ± over seeds where there are several."
+    return render(
+        "experiment.html.jinja",
+        kind=f"{results['experiment']}: {results['figure']}",
+        heading=headline(results["claims"]),
+        accuracies=accuracies,
+        outcome_heading=HEADING,
+        outcome=outcome(runs, results["paper"]),
+        claims=results["claims"],
+        chance=None if chance is None else chance_percent(chance),
+        curves=[
+            learning_curves(title, *_coloured(runs, labels), accuracies.split(",")[0], chance)
+            for title, labels in compared(groups, runs).items()
+        ],
+        confusion=confusion_matrices({title: _chosen(runs, labels) for title, labels in groups.items()}, class_names),
+        verifications=verifications({title: _coloured(runs, labels) for title, labels in groups.items()}),
+        origin=origin_facts(results, data=_data(results), settings=_settings(results["config"])),
+        command=results["command"],
     )
-    charts = (
-        learning_curves(title, *_coloured(runs, labels), accuracy.split(",")[0], chance)
-        for title, labels in compared(groups, runs).items()
-    )
-    chart_words = "Lines are means over seeds, thin ones single seeds. "
-    if chance:
-        chart_words += f"The dashed line is chance, {100 * chance:.3g} %."
-    sections = (
-        section("Beside the paper", table(HEADING, outcome(runs, results["paper"])), caption(table_words)),
-        section("What must show", _claims(results["claims"])),
-        section("Learning curves", *charts, caption(chart_words)),
-        confusion_section({title: _chosen(runs, labels) for title, labels in groups.items()}, class_names),
-        verification_section({title: _coloured(runs, labels) for title, labels in groups.items()}),
-        _origin(results),
-    )
-    return page(f"{results['experiment']}: {results['figure']}", headline(results["claims"]), *sections)
 
 
 def headline(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -89,16 +90,14 @@ def _coloured(runs: Runs, labels: Sequence[str]) -> tuple[Runs, dict[str, str]]:
     return _chosen(runs, labels), tones(labels)
 
 
-def _claims(claims: Iterable[Mapping[str, Any]]) -> Html:
-    words = {True: ("yes", "holds"), False: ("no", "fails")}
-    marked = ((*words[claim["holds"]], claim["text"]) for claim in claims)
-    lines = (element("li", element("b", word), element("span", text), class_=class_) for word, class_, text in marked)
-    return element("ul", *lines, class_="claims")
+def _data(results: Mapping[str, Any]) -> list[str]:
+    images = results["images"]
+    return [results["config"]["data"], f"{images['train']:,} training images", f"{images['test']:,} test images"]
 
 
-def _origin(results: Mapping[str, Any]) -> Html:
-    config, images = results["config"], results["images"]
-    given = {name: value for name, value in config.items() if value not in (None, "")}
-    settings = [f"{name.replace('_', ' ')} {given[name]}" for name in given if name not in SAID_ELSEWHERE]
-    sizes = [f"{images['train']:,} training images", f"{images['test']:,} test images"]
-    return origin_section(results, data=[config["data"], *sizes], settings=settings)
+def _settings(config: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in config.items()
+        if name not in SAID_ELSEWHERE and value not in (None, "")
+    ]
