@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ue_ray.evaluation.report.render import TEMPLATES
+from ue_ray.evaluation.report.page import TEMPLATES
 
 REFERENCES = {"action", "background", "cite", "data", "formaction", "ping", "poster", "srcset", "xlink:href"}
 NASTY = '<script>alert("x")</script>'
@@ -46,7 +46,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if data.strip() or "\n" not in data:
+        if data.strip():
             self.words += data.replace("\u00a0", " ")
 
     def all(self, tag: str, attribute: str) -> list[str | None]:

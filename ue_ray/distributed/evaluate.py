@@ -21,8 +21,7 @@ from ue_ray.distributed.victims.train_victims import handled, identified, load, 
 from ue_ray.errors import UserError, check_at_least, listed, listed_among, parse_seeds
 from ue_ray.evaluation.countermeasures import Countermeasure, parse
 from ue_ray.evaluation.guards import find_guards
-from ue_ray.evaluation.report.console import console_table
-from ue_ray.evaluation.report.headline import headline
+from ue_ray.evaluation.report.console import console_table, headline
 from ue_ray.evaluation.report.page import html_page
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.evaluation.trackers import parse_trackers

@@ -16,13 +16,3 @@ class GalleryItem:
     label: str
     clean: NDArray[np.uint8]
     protected: NDArray[np.uint8]
-
-    @property
-    def delta(self) -> NDArray[np.int16]:
-        """In 8-bit levels."""
-        return self.protected.astype(np.int16) - self.clean
-
-    @property
-    def largest_change(self) -> float:
-        """In [0, 1] units."""
-        return float(np.abs(self.delta).max()) / 255

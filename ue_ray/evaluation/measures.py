@@ -61,45 +61,32 @@ def span(numbers: Iterable[int]) -> str:
 
 @dataclass(frozen=True)
 class SetSummary:
-    """All seeds of one victim on one train set; accuracies in [0, 1]."""
+    """All seeds of one victim on one train set; accuracies in [0, 1]; ``peak_epochs`` as by ``span``; seconds of all
+    seeds together."""
 
+    runs: tuple[Run, ...]
     final: Estimate
     peak: Estimate
     train: Estimate
-    runs: tuple[Run, ...]
+    peak_epochs: str
+    seconds: float
 
     @classmethod
-    def of(cls, runs: Iterable[Run]) -> SetSummary:
-        runs = tuple(runs)
+    def of(cls, runs: Sequence[Run]) -> SetSummary:
         names = ("final_test_accuracy", "peak_test_accuracy", "train_accuracy")
         final, peak, train = (Estimate.of([run[name] for run in runs]) for name in names)
-        return cls(final, peak, train, runs)
+        epochs = span(run["peak_epoch"] for run in runs)
+        return cls(tuple(runs), final, peak, train, epochs, float(sum(run["seconds"] for run in runs)))
 
     @property
     def seeds(self) -> int:
         return len(self.runs)
 
     @property
-    def peak_epochs(self) -> str:
-        """``3``, or ``2-5`` where the seeds differ."""
-        return span(run["peak_epoch"] for run in self.runs)
-
-    @property
-    def seconds(self) -> float:
-        """Of all seeds together."""
-        return float(sum(run["seconds"] for run in self.runs))
-
-    @property
     def cells(self) -> tuple[str, ...]:
-        """Final and peak accuracy, peak epochs, train accuracy, seeds and seconds, as tables show them."""
-        return (
-            str(self.final),
-            str(self.peak),
-            self.peak_epochs,
-            str(self.train),
-            str(self.seeds),
-            f"{self.seconds:,.0f}",
-        )
+        """As tables show it, without its name."""
+        numbers = (self.final, self.peak, self.peak_epochs, self.train, self.seeds)
+        return *map(str, numbers), f"{self.seconds:,.0f}"
 
 
 @dataclass(frozen=True)
@@ -113,11 +100,6 @@ class SummaryRow:
     @property
     def label(self) -> str:
         return self.victim if self.countermeasure == "none" else f"{self.victim} with {self.countermeasure}"
-
-    @property
-    def runs(self) -> Runs:
-        """By train set."""
-        return {name: summary.runs for name, summary in self.sets.items()}
 
 
 def summarise(runs: Iterable[Run]) -> list[SummaryRow]:
@@ -135,7 +117,7 @@ def summarise(runs: Iterable[Run]) -> list[SummaryRow]:
 def mean_curve(runs: Iterable[Run], measure: str) -> Points:
     """``(epoch, mean over seeds)`` of a measure of the learning curves, by epoch."""
     points = sorted((point["epoch"], point[measure]) for run in runs for point in run["curve"])
-    return [(epoch, fmean(value for _, value in of)) for epoch, of in groupby(points, key=lambda point: point[0])]
+    return [(epoch, fmean(value for _, value in group)) for epoch, group in groupby(points, key=lambda point: point[0])]
 
 
 def mean_roc(curves: Sequence[Points]) -> Points:
@@ -153,9 +135,13 @@ def summed_confusion(runs: Iterable[Run]) -> list[list[int]]:
     return [[sum(counts) for counts in zip(*rows, strict=True)] for rows in zip(*kept, strict=True)]
 
 
-def verified_groups(runs: Runs) -> list[str]:
-    """The groups of people whose pairs were verified."""
-    return list(dict.fromkeys(group for of in runs.values() for run in of for group in run.get("verification", {})))
+def verified(seeds: Iterable[Run]) -> dict[str, list[Mapping[str, Any]]]:
+    """By groups of people: how the seeds verified pairs of them."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for run in seeds:
+        for people, verification in run.get("verification", {}).items():
+            groups.setdefault(people, []).append(verification)
+    return groups
 
 
 VERIFICATION_HEADING = ("trained on", "people", "recognised, %", "pairs", "AUC", "verified, %")
@@ -165,11 +151,9 @@ def verification_rows(runs: Runs) -> list[tuple[str, ...]]:
     """As under ``VERIFICATION_HEADING``: recognition and AUC over seeds; verification's accuracy over ten
     folds, of several seeds the mean."""
     rows: list[tuple[str, ...]] = []
-    for name, of in runs.items():
-        for group in verified_groups({name: of}):
-            found = [run["verification"][group] for run in of if group in run.get("verification", {})]
-            accuracy = Estimate(*(fmean(one[key] for one in found) for key in ("accuracy", "spread")))
-            area = Estimate.of([one["auc"] for one in found])
-            recognised = Estimate.of([one["recognised"] for one in found])
-            rows.append((name, group, str(recognised), f"{found[0]['pairs']:,}", area.unscaled, str(accuracy)))
+    for name, seeds in runs.items():
+        for people, kept in verified(seeds).items():
+            recognised, area = (Estimate.of([each[key] for each in kept]) for key in ("recognised", "auc"))
+            accuracy = Estimate(*(fmean(each[key] for each in kept) for key in ("accuracy", "spread")))
+            rows.append((name, people, str(recognised), f"{kept[0]['pairs']:,}", area.unscaled, str(accuracy)))
     return rows

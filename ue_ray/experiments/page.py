@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ue_ray.evaluation.measures import Runs, chance_percent
+from ue_ray.evaluation.measures import chance_percent
 from ue_ray.evaluation.report.charts import learning_curves, verifications
-from ue_ray.evaluation.report.confusion import confusion_matrices
-from ue_ray.evaluation.report.facts import origin_facts
-from ue_ray.evaluation.report.render import render
+from ue_ray.evaluation.report.page import render
+from ue_ray.evaluation.report.tables import confusion_matrices, origin_facts
 from ue_ray.experiments.base import CLEAN, Experiment
 from ue_ray.experiments.report import HEADING, outcome
 
@@ -23,31 +22,36 @@ def experiment_page(results: Mapping[str, Any]) -> str:
     """``results``: as in results.json."""
     runs, class_names = results["runs"], results.get("class_names", [])
     accuracies = results.get("accuracies", Experiment.accuracies)
-    groups = grouped(list(runs), results["experiment"])
     chance = 1 / len(class_names) if class_names else None
+    groups = grouped(list(runs), results["experiment"])
+    chosen = {title: {label: runs[label] for label in labels} for title, labels in groups.items()}
+    images, config, claims = results["images"], results["config"], results["claims"]
+    shown = sum(claim["holds"] for claim in claims)
     return render(
         "experiment.html.jinja",
         kind=f"{results['experiment']}: {results['figure']}",
-        heading=headline(results["claims"]),
+        heading=f"{shown} of {len(claims)} orderings that the paper states show here.",
+        results=results,
         accuracies=accuracies,
         outcome_heading=HEADING,
         outcome=outcome(runs, results["paper"]),
-        claims=results["claims"],
-        chance=None if chance is None else chance_percent(chance),
+        chance=chance_percent(chance) if chance else None,
         curves=[
-            learning_curves(title, *_coloured(runs, labels), accuracies.split(",")[0], chance)
+            learning_curves(title, {k: runs[k] for k in labels}, tones(labels), accuracies.split(",")[0], chance)
             for title, labels in compared(groups, runs).items()
         ],
-        confusion=confusion_matrices({title: _chosen(runs, labels) for title, labels in groups.items()}, class_names),
-        verifications=verifications({title: _coloured(runs, labels) for title, labels in groups.items()}),
-        origin=origin_facts(results, data=_data(results), settings=_settings(results["config"])),
-        command=results["command"],
+        confusion=confusion_matrices(chosen, class_names),
+        verifications=verifications({title: (runs_of, tones(runs_of)) for title, runs_of in chosen.items()}),
+        origin=origin_facts(
+            results,
+            data=[config["data"], f"{images['train']:,} training images", f"{images['test']:,} test images"],
+            settings=[
+                f"{name.replace('_', ' ')} {value}"
+                for name, value in config.items()
+                if name not in SAID_ELSEWHERE and value not in (None, "")
+            ],
+        ),
     )
-
-
-def headline(claims: Sequence[Mapping[str, Any]]) -> str:
-    shown = sum(claim["holds"] for claim in claims)
-    return f"{shown} of {len(claims)} orderings that the paper states show here."
 
 
 def grouped(labels: Sequence[str], whole: str) -> dict[str, list[str]]:
@@ -67,37 +71,15 @@ def grouped(labels: Sequence[str], whole: str) -> dict[str, list[str]]:
 
 def compared(groups: Mapping[str, Sequence[str]], labels: Iterable[str]) -> dict[str, list[str]]:
     """``groups`` with clean at the head of each, where it is one of ``labels`` and there is room."""
-    if CLEAN not in labels:
-        return {title: list(of) for title, of in groups.items()}
-    found = {title: [CLEAN, *(label for label in of if label != CLEAN)] for title, of in groups.items()}
-    return {title: of if len(of) <= MOST_LINES else of[1:] for title, of in found.items() if len(of) > 1}
+    head = [CLEAN] if CLEAN in labels else []
+    headed = {title: [*head, *(label for label in group if label not in head)] for title, group in groups.items()}
+    return {title: group if len(group) <= MOST_LINES else group[1:] for title, group in headed.items() if group != head}
 
 
 def tones(labels: Iterable[str]) -> dict[str, str]:
     """A colour for each, a class of the style sheet: that of clean for the first that is."""
-    found: dict[str, str] = {}
+    chosen: dict[str, str] = {}
     for label in labels:
-        clean = label.startswith(CLEAN) and "clean" not in found.values()
-        found[label] = "clean" if clean else f"arm{len(set(found.values()) - {'clean'}) % COLOURS + 1}"
-    return found
-
-
-def _chosen(runs: Runs, labels: Iterable[str]) -> Runs:
-    return {label: runs[label] for label in labels}
-
-
-def _coloured(runs: Runs, labels: Sequence[str]) -> tuple[Runs, dict[str, str]]:
-    return _chosen(runs, labels), tones(labels)
-
-
-def _data(results: Mapping[str, Any]) -> list[str]:
-    images = results["images"]
-    return [results["config"]["data"], f"{images['train']:,} training images", f"{images['test']:,} test images"]
-
-
-def _settings(config: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{name.replace('_', ' ')} {value}"
-        for name, value in config.items()
-        if name not in SAID_ELSEWHERE and value not in (None, "")
-    ]
+        clean = label.startswith(CLEAN) and "clean" not in chosen.values()
+        chosen[label] = "clean" if clean else f"arm{len(set(chosen.values()) - {'clean'}) % COLOURS + 1}"
+    return chosen

@@ -5,9 +5,8 @@ import pytest
 
 from tests.pages import NASTY, Page, drawn
 from ue_ray.evaluation.report.charts import Axis, Line, line_chart
-from ue_ray.evaluation.report.confusion import MOST_CELLS, confusion_matrix
-from ue_ray.evaluation.report.facts import facts
-from ue_ray.evaluation.report.render import TEMPLATES
+from ue_ray.evaluation.report.page import TEMPLATES
+from ue_ray.evaluation.report.tables import MOST_CELLS, confusion_matrix
 
 ACROSS = Axis("false positive rate, %", 0, 1, {0: "0", 1: "100"})
 
@@ -29,11 +28,12 @@ def test_whatever_is_named_nastily_is_shown_as_it_is() -> None:
         drawn("confusion_matrix", confusion_matrix([[1, 0], [0, 1]], [NASTY, NASTY], NASTY)),
         drawn("confusion_matrix", confusion_matrix(np.eye(MOST_CELLS + 1).tolist(), [], NASTY)),
         drawn("line_chart", chart),
-        drawn("facts", facts({NASTY: [NASTY, None]})),
+        drawn("facts", {NASTY: [NASTY, None], "unknown": [None]}),
     )
     whole = Page("".join(parts))
     whole.check_self_contained()
     assert whole.words.count(NASTY) == 17
+    assert "unknown" not in whole.words
 
 
 def test_every_table_scrolls_in_a_named_box_that_the_keyboard_reaches() -> None:

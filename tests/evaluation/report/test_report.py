@@ -8,8 +8,7 @@ import pytest
 from tests.pages import NASTY, Page
 from ue_ray.evaluation.gallery import GalleryItem
 from ue_ray.evaluation.measures import Estimate, mean_curve, summarise
-from ue_ray.evaluation.report.console import console_table
-from ue_ray.evaluation.report.headline import headline
+from ue_ray.evaluation.report.console import console_table, headline
 from ue_ray.evaluation.report.page import html_page
 from ue_ray.evaluation.report.pictures import CROP
 
