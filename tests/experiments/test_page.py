@@ -51,6 +51,25 @@ def test_the_page_is_whole_escaped_and_self_contained():
     assert page.all("polyline", "points")[-1] == "44.0,290.0 44.0,110.8 628.0,34.0 628.0,34.0"  # 290 - 256 * 0.7
 
 
+def test_scripts_in_names_uris_and_commands_are_escaped():
+    def nasty(name):
+        return f"</style><script>{name}</script>"
+
+    runs = {nasty("arm"): [run(0.3, verification={nasty("group"): verification(0.7)["everybody"]})]}
+    made = results(runs, experiment=nasty("experiment"), figure=nasty("figure"), command=nasty("command"))
+    made["class_names"] = [nasty("one class"), nasty("other class")]
+    made["config"] |= {"data": nasty("uri"), "labels": nasty("labels")}
+    made["claims"][0]["text"] = nasty("claim")
+    names = ("arm", "group", "experiment", "figure", "command", "one class", "other class", "uri", "labels", "claim")
+    Page(experiment_page(made)).check_escaped(*map(nasty, names))
+
+
+def test_page_refers_to_nothing_outside_itself():
+    page = Page(experiment_page(results({"clean": [run(0.9, verification=verification(0.7))]})))
+    page.check_self_contained()
+    page.check_policy()
+
+
 def test_a_joined_set_has_classes_of_its_own():
     page = Page(experiment_page(results({"clean": [run(0.9)], "joined": [run(0.3, classes=3)]})))
     assert "joined01203331333" in page.words

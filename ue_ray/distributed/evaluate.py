@@ -21,7 +21,8 @@ from ue_ray.distributed.victims.train_victims import handled, identified, load, 
 from ue_ray.errors import UserError, check_at_least, choose_all, listed, parse_seeds
 from ue_ray.evaluation.countermeasures import Countermeasure, parse
 from ue_ray.evaluation.guards import find_guards
-from ue_ray.evaluation.report.evaluation import console_table, headline, html_page
+from ue_ray.evaluation.report.console import console_table, headline
+from ue_ray.evaluation.report.page import html_page
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.evaluation.trackers import parse_trackers
 from ue_ray.evaluation.training import TrainingPlan, check_augmentation

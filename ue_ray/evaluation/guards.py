@@ -5,8 +5,7 @@ from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from ue_ray.evaluation.measures import Estimate, levels, mean_curve, percent
-from ue_ray.evaluation.report.evaluation import SummaryRow, summarise
+from ue_ray.evaluation.measures import Estimate, SummaryRow, levels, mean_curve, percent, summarise
 
 Guard = dict[str, str]
 

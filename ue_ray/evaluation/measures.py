@@ -14,6 +14,8 @@ Run = Mapping[str, Any]  # what came of one victim: an entry of results.json
 Runs = Mapping[str, Sequence[Run]]  # by what the victims were trained on, one a seed
 Points = list[tuple[float, float]]
 
+TRAIN_SETS = ("clean", "control", "protected")
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -41,6 +43,11 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
+def chance_percent(chance: float) -> str:
+    """``0.1`` -> ``10``, ``0.015`` -> ``1.5``."""
+    return f"{100 * chance:.3g}"
+
+
 def levels(value: float) -> str:
     """A change in [0, 1] units in 8-bit levels: ``8/255``."""
     return f"{255 * value:.3g}/255"
@@ -52,10 +59,65 @@ def span(numbers: Iterable[int]) -> str:
     return "-".join(map(str, dict.fromkeys((several[0], several[-1]))))
 
 
+@dataclass(frozen=True)
+class SetSummary:
+    """All seeds of one victim on one train set; accuracies in [0, 1]; ``peak_epochs`` as by ``span``; seconds of all
+    seeds together."""
+
+    runs: tuple[Run, ...]
+    final: Estimate
+    peak: Estimate
+    train: Estimate
+    peak_epochs: str
+    seconds: float
+
+    @classmethod
+    def of(cls, runs: Sequence[Run]) -> SetSummary:
+        names = ("final_test_accuracy", "peak_test_accuracy", "train_accuracy")
+        final, peak, train = (Estimate.of([run[name] for run in runs]) for name in names)
+        epochs = span(run["peak_epoch"] for run in runs)
+        return cls(tuple(runs), final, peak, train, epochs, float(sum(run["seconds"] for run in runs)))
+
+    @property
+    def seeds(self) -> int:
+        return len(self.runs)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """As tables show it, without its name."""
+        numbers = (self.final, self.peak, self.peak_epochs, self.train, self.seeds)
+        return *map(str, numbers), f"{self.seconds:,.0f}"
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One victim under one countermeasure; ``sets`` by train set, in the order clean, control, protected."""
+
+    victim: str
+    countermeasure: str
+    sets: Mapping[str, SetSummary]
+
+    @property
+    def label(self) -> str:
+        return self.victim if self.countermeasure == "none" else f"{self.victim} with {self.countermeasure}"
+
+
+def summarise(runs: Iterable[Run]) -> list[SummaryRow]:
+    """One row per (victim, countermeasure), in the order of their first runs."""
+    groups: dict[tuple[str, str], dict[str, list[Run]]] = {}
+    for run in runs:
+        sets = groups.setdefault((run["victim"], run["countermeasure"]), {name: [] for name in TRAIN_SETS})
+        sets[run["train_set"]].append(run)
+    return [
+        SummaryRow(victim, countermeasure, {name: SetSummary.of(seeds) for name, seeds in sets.items() if seeds})
+        for (victim, countermeasure), sets in groups.items()
+    ]
+
+
 def mean_curve(runs: Iterable[Run], measure: str) -> Points:
     """``(epoch, mean over seeds)`` of a measure of the learning curves, by epoch."""
     points = sorted((point["epoch"], point[measure]) for run in runs for point in run["curve"])
-    return [(epoch, fmean(value for _, value in of)) for epoch, of in groupby(points, key=lambda point: point[0])]
+    return [(epoch, fmean(value for _, value in group)) for epoch, group in groupby(points, key=lambda point: point[0])]
 
 
 def mean_roc(curves: Sequence[Points]) -> Points:
@@ -73,9 +135,13 @@ def summed_confusion(runs: Iterable[Run]) -> list[list[int]]:
     return [[sum(counts) for counts in zip(*rows, strict=True)] for rows in zip(*kept, strict=True)]
 
 
-def verified_groups(runs: Runs) -> list[str]:
-    """The groups of people whose pairs were verified."""
-    return list(dict.fromkeys(group for of in runs.values() for run in of for group in run.get("verification", {})))
+def verified(seeds: Iterable[Run]) -> dict[str, list[Mapping[str, Any]]]:
+    """By groups of people: how the seeds verified pairs of them."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for run in seeds:
+        for people, verification in run.get("verification", {}).items():
+            groups.setdefault(people, []).append(verification)
+    return groups
 
 
 VERIFICATION_HEADING = ("trained on", "people", "recognised, %", "pairs", "AUC", "verified, %")
@@ -85,11 +151,9 @@ def verification_rows(runs: Runs) -> list[tuple[str, ...]]:
     """As under ``VERIFICATION_HEADING``: recognition and AUC over seeds; verification's accuracy over ten
     folds, of several seeds the mean."""
     rows: list[tuple[str, ...]] = []
-    for name, of in runs.items():
-        for group in verified_groups({name: of}):
-            found = [run["verification"][group] for run in of if group in run.get("verification", {})]
-            accuracy = Estimate(*(fmean(one[key] for one in found) for key in ("accuracy", "spread")))
-            area = Estimate.of([one["auc"] for one in found])
-            recognised = Estimate.of([one["recognised"] for one in found])
-            rows.append((name, group, str(recognised), f"{found[0]['pairs']:,}", area.unscaled, str(accuracy)))
+    for name, seeds in runs.items():
+        for people, kept in verified(seeds).items():
+            recognised, area = (Estimate.of([each[key] for each in kept]) for key in ("recognised", "auc"))
+            accuracy = Estimate(*(fmean(each[key] for each in kept) for key in ("accuracy", "spread")))
+            rows.append((name, people, str(recognised), f"{kept[0]['pairs']:,}", area.unscaled, str(accuracy)))
     return rows

@@ -12,7 +12,7 @@ import torch
 from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import Countermeasure, parse
 from ue_ray.evaluation.face_pairs import features, verify_pairs
-from ue_ray.evaluation.report.evaluation import GalleryItem
+from ue_ray.evaluation.gallery import GalleryItem
 from ue_ray.evaluation.training import Epoch, TrainingPlan, train_classifier
 from ue_ray.images.codec import resize
 from ue_ray.images.labelled import LabelledImages

@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ue_ray.evaluation.measures import Runs
-from ue_ray.evaluation.report.figures import confusion_section, learning_curves, origin_section, verification_section
-from ue_ray.evaluation.report.html import Html, caption, element, page, section, table
+from ue_ray.evaluation.measures import chance_percent
+from ue_ray.evaluation.report.charts import learning_curves, verifications
+from ue_ray.evaluation.report.page import render
+from ue_ray.evaluation.report.tables import confusion_matrices, origin_facts
 from ue_ray.experiments.base import CLEAN, Experiment
 from ue_ray.experiments.report import HEADING, outcome
 
@@ -20,33 +21,37 @@ SAID_ELSEWHERE = ("experiment", "output", "data")  # of the settings
 def experiment_page(results: Mapping[str, Any]) -> str:
     """``results``: as in results.json."""
     runs, class_names = results["runs"], results.get("class_names", [])
-    accuracy = results.get("accuracies", Experiment.accuracies)
-    groups = grouped(list(runs), results["experiment"])
+    accuracies = results.get("accuracies", Experiment.accuracies)
     chance = 1 / len(class_names) if class_names else None
-    table_words = (
-        f"{accuracy} in per cent, after the last epoch and at the best one; ± over seeds where there are several."
-    )
-    charts = (
-        learning_curves(title, *_coloured(runs, labels), accuracy.split(",")[0], chance)
-        for title, labels in compared(groups, runs).items()
-    )
-    chart_words = "Lines are means over seeds, thin ones single seeds. "
-    if chance:
-        chart_words += f"The dashed line is chance, {100 * chance:.3g} %."
-    sections = (
-        section("Beside the paper", table(HEADING, outcome(runs, results["paper"])), caption(table_words)),
-        section("What must show", _claims(results["claims"])),
-        section("Learning curves", *charts, caption(chart_words)),
-        confusion_section({title: _chosen(runs, labels) for title, labels in groups.items()}, class_names),
-        verification_section({title: _coloured(runs, labels) for title, labels in groups.items()}),
-        _origin(results),
-    )
-    return page(f"{results['experiment']}: {results['figure']}", headline(results["claims"]), *sections)
-
-
-def headline(claims: Sequence[Mapping[str, Any]]) -> str:
+    groups = grouped(list(runs), results["experiment"])
+    chosen = {title: {label: runs[label] for label in labels} for title, labels in groups.items()}
+    images, config, claims = results["images"], results["config"], results["claims"]
     shown = sum(claim["holds"] for claim in claims)
-    return f"{shown} of {len(claims)} orderings that the paper states show here."
+    return render(
+        "experiment.html.jinja",
+        kind=f"{results['experiment']}: {results['figure']}",
+        heading=f"{shown} of {len(claims)} orderings that the paper states show here.",
+        results=results,
+        accuracies=accuracies,
+        outcome_heading=HEADING,
+        outcome=outcome(runs, results["paper"]),
+        chance=chance_percent(chance) if chance else None,
+        curves=[
+            learning_curves(title, {k: runs[k] for k in labels}, tones(labels), accuracies.split(",")[0], chance)
+            for title, labels in compared(groups, runs).items()
+        ],
+        confusion=confusion_matrices(chosen, class_names),
+        verifications=verifications({title: (runs_of, tones(runs_of)) for title, runs_of in chosen.items()}),
+        origin=origin_facts(
+            results,
+            data=[config["data"], f"{images['train']:,} training images", f"{images['test']:,} test images"],
+            settings=[
+                f"{name.replace('_', ' ')} {value}"
+                for name, value in config.items()
+                if name not in SAID_ELSEWHERE and value not in (None, "")
+            ],
+        ),
+    )
 
 
 def grouped(labels: Sequence[str], whole: str) -> dict[str, list[str]]:
@@ -66,39 +71,15 @@ def grouped(labels: Sequence[str], whole: str) -> dict[str, list[str]]:
 
 def compared(groups: Mapping[str, Sequence[str]], labels: Iterable[str]) -> dict[str, list[str]]:
     """``groups`` with clean at the head of each, where it is one of ``labels`` and there is room."""
-    if CLEAN not in labels:
-        return {title: list(of) for title, of in groups.items()}
-    found = {title: [CLEAN, *(label for label in of if label != CLEAN)] for title, of in groups.items()}
-    return {title: of if len(of) <= MOST_LINES else of[1:] for title, of in found.items() if len(of) > 1}
+    head = [CLEAN] if CLEAN in labels else []
+    headed = {title: [*head, *(label for label in group if label not in head)] for title, group in groups.items()}
+    return {title: group if len(group) <= MOST_LINES else group[1:] for title, group in headed.items() if group != head}
 
 
 def tones(labels: Iterable[str]) -> dict[str, str]:
     """A colour for each, a class of the style sheet: that of clean for the first that is."""
-    found: dict[str, str] = {}
+    chosen: dict[str, str] = {}
     for label in labels:
-        clean = label.startswith(CLEAN) and "clean" not in found.values()
-        found[label] = "clean" if clean else f"arm{len(set(found.values()) - {'clean'}) % COLOURS + 1}"
-    return found
-
-
-def _chosen(runs: Runs, labels: Iterable[str]) -> Runs:
-    return {label: runs[label] for label in labels}
-
-
-def _coloured(runs: Runs, labels: Sequence[str]) -> tuple[Runs, dict[str, str]]:
-    return _chosen(runs, labels), tones(labels)
-
-
-def _claims(claims: Iterable[Mapping[str, Any]]) -> Html:
-    words = {True: ("yes", "holds"), False: ("no", "fails")}
-    marked = ((*words[claim["holds"]], claim["text"]) for claim in claims)
-    lines = (element("li", element("b", word), element("span", text), class_=class_) for word, class_, text in marked)
-    return element("ul", *lines, class_="claims")
-
-
-def _origin(results: Mapping[str, Any]) -> Html:
-    config, images = results["config"], results["images"]
-    given = {name: value for name, value in config.items() if value not in (None, "")}
-    settings = [f"{name.replace('_', ' ')} {given[name]}" for name in given if name not in SAID_ELSEWHERE]
-    sizes = [f"{images['train']:,} training images", f"{images['test']:,} test images"]
-    return origin_section(results, data=[config["data"], *sizes], settings=settings)
+        clean = label.startswith(CLEAN) and "clean" not in chosen.values()
+        chosen[label] = "clean" if clean else f"arm{len(set(chosen.values()) - {'clean'}) % COLOURS + 1}"
+    return chosen

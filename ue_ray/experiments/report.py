@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-from ue_ray.evaluation.measures import VERIFICATION_HEADING, Estimate, Runs, span, verification_rows
+from ue_ray.evaluation.measures import VERIFICATION_HEADING, Estimate, Runs, span, verification_rows, verified
 from ue_ray.experiments.base import Claim, Experiment, Result
 
 HEADING = ("trained on", "final", "peak", "at epoch", "the paper")
@@ -51,17 +52,12 @@ def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def summarised(entries: Sequence[Mapping[str, Any]]) -> Result:
     """The means over an arm's seeds."""
-    count = len(entries)
     recalls = [
         [row[k] / max(1, sum(row)) for k, row in enumerate(run["confusion"])] for run in entries if run["confusion"]
     ]
-    areas: dict[str, list[float]] = {}
-    for run in entries:
-        for group, found in run.get("verification", {}).items():
-            areas.setdefault(group, []).append(found["auc"])
     return Result(
-        auc={group: sum(values) / len(values) for group, values in areas.items()},
-        final=sum(run["final_test_accuracy"] for run in entries) / count,
-        peak=sum(run["peak_test_accuracy"] for run in entries) / count,
-        recall=[sum(values) / len(values) for values in zip(*recalls, strict=True)],
+        auc={people: fmean(each["auc"] for each in kept) for people, kept in verified(entries).items()},
+        final=fmean(run["final_test_accuracy"] for run in entries),
+        peak=fmean(run["peak_test_accuracy"] for run in entries),
+        recall=[fmean(shares) for shares in zip(*recalls, strict=True)],
     )

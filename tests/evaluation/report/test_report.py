@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from tests.pages import NASTY, Page
-from ue_ray.evaluation.measures import Estimate, mean_curve
-from ue_ray.evaluation.report.evaluation import CROP, GalleryItem, console_table, headline, html_page, summarise
+from ue_ray.evaluation.gallery import GalleryItem
+from ue_ray.evaluation.measures import Estimate, mean_curve, summarise
+from ue_ray.evaluation.report.console import console_table, headline
+from ue_ray.evaluation.report.page import html_page
+from ue_ray.evaluation.report.pictures import CROP
 
 
 def run(train_set: str, final: float, peak: float, epoch: int, **changes: Any) -> dict[str, Any]:
@@ -191,6 +194,29 @@ def test_page_escapes_data_and_refers_to_nothing_outside() -> None:
     assert NASTY in page.words
     page.check_self_contained()
     assert len(page.images()) == 3
+
+
+def test_scripts_in_names_uris_and_commands_are_escaped() -> None:
+    def nasty(name: str) -> str:
+        return f"</style><script>{name}</script>"
+
+    made, images = results(), item()
+    made["data"]["clean"] |= {"uri": nasty("clean uri"), "class_names": [nasty("class")]}
+    made["data"]["protected"] |= {"uri": nasty("protected uri"), "method": nasty("method")}
+    made["data"]["test"]["uri"] = nasty("test uri")
+    made |= {"command": nasty("command"), "versions": {nasty("package"): nasty("version")}}
+    made["runs"] = [run("clean", 0.9, 0.9, 1, victim=nasty("victim"), confusion=[[1]], countermeasure=nasty("jpeg"))]
+    shown = GalleryItem(nasty("sample id"), nasty("label"), images.clean, images.protected)
+    page = Page(html_page(made, [shown]))
+    names = ("class", "clean uri", "protected uri", "method", "test uri", "command", "package", "version", "victim")
+    page.check_escaped(*(nasty(name) for name in (*names, "jpeg", "sample id", "label")))
+
+
+def test_page_refers_to_nothing_outside_itself() -> None:
+    confused = run("clean", 0.9, 0.9, 1, confusion=[[1]], verification=verified(0.9))
+    page = Page(html_page(results([*RUNS, confused]), [item()]))
+    page.check_self_contained()
+    page.check_policy()
 
 
 def test_gallery_magnifies_delta_to_the_full_range() -> None:
