@@ -42,9 +42,8 @@ from ue_ray.distributed.survey import Survey, survey
 from ue_ray.images import sandbox
 from ue_ray.images.png import write_png
 from ue_ray.learning.machine import machine, versions
-from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import default_parameters
-from ue_ray.noise.methods import NoiseArtifact, NoiseConfig
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.methods import noise_config
 from ue_ray.storage.inputs.open_source import open_source
 
 
@@ -122,17 +121,8 @@ def applied(found: Survey, artifact: str, output: str, notes: Path) -> tuple[flo
 def crafted(found: Survey, place: str) -> str:
     """A class-wise artifact for these images: random, but applied as a crafted one is."""
     side = found.summary.side
-    parameters = default_parameters("error-minimizing", "class-wise", "online", 8 / 255)
-    config = NoiseConfig(
-        method="error-minimizing",
-        granularity="class-wise",
-        budget=Budget(8 / 255),
-        class_names=tuple(found.summary.class_names),
-        image_size=side,
-        canvas=side,
-        surrogate="resnet9",
-        **parameters,
-    )
+    names = found.summary.class_names
+    config = noise_config({}, names, found.summary.count, side)
     deltas = (
         torch.rand(len(config.class_names), 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     ) * (8 / 255)

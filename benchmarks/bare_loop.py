@@ -23,16 +23,14 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from ue_ray.evaluation.training import TrainingPlan
 from ue_ray.evaluation.victim import load_data_set, random_control, run_victim
 from ue_ray.learning.compute import Compute
+from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import class_wise_batch_size, default_parameters
 from ue_ray.noise.crafting.batches import Windows
-from ue_ray.noise.crafting.checkpoint import Checkpoints
 from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
-from ue_ray.noise.methods import NoiseArtifact, NoiseConfig, new_method, open_noise
+from ue_ray.noise.methods import new_method, noise_config, open_noise
 from ue_ray.protection.shard import ShardProtector
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.blocks import Block, block_plan, decode_block, natural_side, probe_shapes, stratified_rows
-from ue_ray.storage.inputs.listing import Listing
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.outputs.shards import plan_shards
 
@@ -98,26 +96,11 @@ def protected(index: int) -> int:
     return Reader.current.protect(index)
 
 
-def noise_config(listing: Listing, side: int, rounds: int) -> NoiseConfig:
-    parameters = default_parameters("error-minimizing", "class-wise", "online", BUDGET.epsilon)
-    parameters["batch_size"] = class_wise_batch_size(round(len(listing) * parameters["data_fraction"]))
-    return NoiseConfig(
-        method="error-minimizing",
-        granularity="class-wise",
-        budget=BUDGET,
-        class_names=tuple(listing.class_names),
-        image_size=side,
-        canvas=side,
-        surrogate="resnet9",
-        **{**parameters, "max_rounds": rounds},
-    )
-
-
 def protect(options: Protect) -> None:
     source = open_source(options.input)
     listing = source.list()
     side = natural_side(list(probe_shapes(source, listing.table)))
-    config = noise_config(listing, side, options.rounds)
+    config = noise_config({"max_rounds": options.rounds}, listing.class_names, len(listing), side)
     artifact = absolute(f"{options.output}/noise")
     cores = len(os.sched_getaffinity(0))
     pool = ProcessPoolExecutor(
@@ -127,12 +110,12 @@ def protect(options: Protect) -> None:
         initargs=(options.input, artifact, absolute(options.output)),
     )
     with pool:
-        plan = block_plan(stratified_rows(listing.labels(), config.data_fraction, config.seed), config.seed)
+        plan = block_plan(stratified_rows(listing.labels(), config.options["data_fraction"], config.seed), config.seed)
         blocks = list(pool.map(decoded, plan, [side] * len(plan)))
         compute = Compute.detect("cpu")
-        windows = Windows(lambda: iter(blocks), config.batch_size, compute)
+        windows = Windows(lambda: iter(blocks), config.options["batch_size"], compute)
         deltas = ReplicatedDeltas(len(listing.class_names), side, BUDGET)
-        noise = new_method(config, compute).craft(windows, deltas, lambda entry: None, Checkpoints())
+        noise = new_method(config, compute).craft(windows, deltas)
         assert noise is not None
         noise.save(artifact)
         done = sum(pool.map(protected, range(len(plan_shards(listing.nbytes())))))

@@ -33,15 +33,14 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from ue_ray.distributed import cluster
-from ue_ray.distributed.crafting.craft import default_table
 from ue_ray.distributed.crafting.delta_actors import SharedDeltas
+from ue_ray.distributed.crafting.workers import default_table
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import default_parameters
 from ue_ray.noise.crafting.class_deltas import ClassDeltas, ReplicatedDeltas, mean_delta
 from ue_ray.noise.crafting.surrogate import Surrogate
-from ue_ray.noise.methods import NoiseConfig
+from ue_ray.noise.methods import new_method, noise_config
 
 BUDGET = Budget(8 / 255)
 BATCH = 128
@@ -102,18 +101,9 @@ class Worker:
         return self._run(exchange, classes, side, batches)
 
     def step(self, classes: int, side: int, surrogate: str) -> list[float]:
-        parameters = default_parameters("error-minimizing", "class-wise", "online", BUDGET.epsilon)
-        config = NoiseConfig(
-            method="error-minimizing",
-            granularity="class-wise",
-            budget=BUDGET,
-            class_names=tuple(map(str, range(classes))),
-            image_size=side,
-            canvas=side,
-            surrogate=surrogate,
-            **parameters,
-        )
-        network = Surrogate(config, Compute.detect("cpu"))
+        names = [str(label) for label in range(classes)]
+        config = noise_config({"surrogate": surrogate}, names, images=BATCH, side=side)
+        network = Surrogate(config, new_method(config, Compute.detect("cpu")).options, Compute.detect("cpu"))
         rows = BATCH // WORKERS
         images, labels = torch.rand(rows, 3, side, side), torch.randint(classes, (rows,))
         took = []

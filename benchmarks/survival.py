@@ -25,6 +25,7 @@ import tyro
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import ue_ray
 from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.training import TrainingPlan
 from ue_ray.evaluation.victim import purified, run_victim
@@ -32,14 +33,10 @@ from ue_ray.images.labelled import LabelledImages
 from ue_ray.images.quality import psnr, ssim
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
-from ue_ray.noise.budget import Budget, parse_epsilon
-from ue_ray.noise.config import class_wise_batch_size, default_parameters
-from ue_ray.noise.crafting.batches import Batch, Windows
-from ue_ray.noise.crafting.checkpoint import Checkpoints
-from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
-from ue_ray.noise.methods import NoiseArtifact, NoiseConfig, new_method, open_noise
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.methods import open_noise
 from ue_ray.protection.presets import PRESETS, preset
-from ue_ray.storage.inputs.blocks import Block, decode_block, stratified_rows
+from ue_ray.storage.inputs.blocks import Block, decode_block
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.samples import Sample, decode_rows
 
@@ -122,28 +119,8 @@ def craft(options: Survival, recipe: str) -> NoiseArtifact:
     if (folder / "card.json").exists():
         return NoiseArtifact.load(str(folder))
     block, names = data_set(options.data, "train", 0, options.per_class)
-    chosen = dict(RECIPES[recipe] or {})
-    budget = Budget(parse_epsilon(chosen.pop("epsilon", "8/255")))
-    parameters = default_parameters("error-minimizing", "class-wise", "online", budget.epsilon)
-    rows = stratified_rows(block.rows.labels, chosen.get("data_fraction", parameters["data_fraction"]), seed=0)
-    parameters["batch_size"] = class_wise_batch_size(len(rows))
-    if "views" in chosen:
-        chosen["views"] = tuple(chosen["views"].split(","))
-    config = NoiseConfig(
-        method="error-minimizing",
-        granularity="class-wise",
-        budget=budget,
-        class_names=tuple(names),
-        image_size=32,
-        surrogate="resnet9",
-        **{"canvas": 32, **parameters, **chosen},
-    )
-    part = Block(rows, block.rows.take(rows))
-    compute = Compute.detect("cpu")
-    deltas = ReplicatedDeltas(len(names), config.canvas, budget)
-    windows = Windows(lambda: iter([part]), config.batch_size, compute)
-    artifact = new_method(config, compute).craft(windows, deltas, lambda entry: None, Checkpoints())
-    assert artifact is not None
+    chosen = RECIPES[recipe] or {}
+    artifact = ue_ray.craft(block.rows.images, block.rows.labels, class_names=names, device="cpu", **chosen)
     artifact.save(str(folder))
     return artifact
 
@@ -154,9 +131,7 @@ def train_set(options: Survival, recipe: str) -> LabelledImages:
     images = block.rows.images
     if RECIPES[recipe] is not None:
         noise = open_noise(craft(options, recipe), Compute.detect("cpu"))
-        labels = torch.from_numpy(block.rows.labels)
-        batch = Batch(torch.empty(0), labels, block.rows.sample_ids, len(labels))
-        images = np.stack(noise.protect(list(images), batch))
+        images = np.stack(noise.protect(list(images), block.rows.labels, block.rows.sample_ids))
     return replace(block.rows, images=images, class_names=names)
 
 
@@ -197,8 +172,7 @@ def likeness(options: Survival, recipe: str) -> dict[str, float]:
     noise = open_noise(craft(options, recipe), Compute.detect("cpu"))
     classes = len(noise.config.class_names)
     photos = [entry.image for entry in decode_rows(source, listing.table.slice(0, 100)) if isinstance(entry, Sample)]
-    labels = torch.arange(len(photos)) % classes
-    carrying = noise.protect(photos, Batch(torch.empty(0), labels, [""] * len(photos), len(photos)))
+    carrying = noise.protect(photos, np.arange(len(photos)) % classes, [""] * len(photos))
     pairs = list(zip(photos, carrying, strict=True))
     return {
         "photos": len(photos),

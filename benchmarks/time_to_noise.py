@@ -14,16 +14,16 @@ import json
 import shlex
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import tyro
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import ue_ray
 from benchmarks.reference import algorithm_1
 from benchmarks.survival import data_set
 from ue_ray.evaluation.training import TrainingPlan
@@ -33,13 +33,9 @@ from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
 from ue_ray.learning.models import build
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import class_wise_batch_size, default_parameters
-from ue_ray.noise.crafting.batches import Windows
-from ue_ray.noise.crafting.checkpoint import Checkpoints
-from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
+from ue_ray.noise.crafting.options import algorithm_1_defaults
 from ue_ray.noise.delta_file import whole
-from ue_ray.noise.methods import NoiseConfig, new_method
-from ue_ray.storage.inputs.blocks import Block, stratified_rows
+from ue_ray.storage.inputs.blocks import stratified_rows
 
 BUDGET = Budget(8 / 255)
 WAYS = {  # surrogate, compiled
@@ -67,56 +63,37 @@ class TimeToNoise:
     seed: int = 0
 
 
-def crafted(way: str, part: Block, names: list[str], seed: int) -> tuple[torch.Tensor, float, float]:
+def crafted(way: str, train: LabelledImages, names: list[str], seed: int) -> tuple[torch.Tensor, float, float]:
     """Deltas float32 [K,3,32,32], the error that they reached, seconds."""
     surrogate, compiled = WAYS[way]
-    parameters = default_parameters("error-minimizing", "class-wise", "online", BUDGET.epsilon)
-    parameters["batch_size"] = class_wise_batch_size(len(part.labels))
     started = time.perf_counter()
-    if way == "reference":
-        torch.manual_seed(seed)
-        images = torch.from_numpy(part.images).to(torch.float32) / 255
-        deltas, error, _ = algorithm_1(
-            build(surrogate, len(names), 32), images, torch.from_numpy(part.labels), True, BUDGET.epsilon,
-            parameters["pgd_steps"], parameters["weight_steps"], parameters["max_rounds"], parameters["batch_size"],
-            len(names), parameters["stop_error"],
-        )  # fmt: skip
-        return deltas, error, time.perf_counter() - started
-    config = NoiseConfig(
-        method="error-minimizing",
-        granularity="class-wise",
-        budget=BUDGET,
-        class_names=tuple(names),
-        image_size=32,
-        canvas=32,
-        surrogate=surrogate,
-        seed=seed,
-        **parameters,
-    )
-    compute = Compute.detect("cpu", compile=compiled)
-    windows = Windows(lambda: iter([part]), config.batch_size, compute)
-    artifact = new_method(config, compute).craft(
-        windows, ReplicatedDeltas(len(names), 32, BUDGET), lambda entry: None, Checkpoints()
-    )
-    seconds = time.perf_counter() - started
-    assert artifact is not None
-    assert artifact.deltas is not None
-    return whole(artifact.deltas), artifact.record["error"], seconds
+    if way != "reference":
+        options = {"surrogate": surrogate, "compile": compiled, "seed": seed}
+        artifact = ue_ray.craft(train.images, train.labels, class_names=names, device="cpu", **options)
+        assert artifact.deltas is not None
+        return whole(artifact.deltas), artifact.record["error"], time.perf_counter() - started
+    part = train.take(stratified_rows(train.labels, 0.2, seed))
+    options = algorithm_1_defaults("class-wise", BUDGET.epsilon, {}, len(train), gpu=False)
+    torch.manual_seed(seed)
+    images = torch.from_numpy(part.images).permute(0, 3, 1, 2).to(torch.float32) / 255
+    deltas, error, _ = algorithm_1(
+        build(surrogate, len(names), 32), images, torch.from_numpy(part.labels), True, BUDGET.epsilon,
+        options["pgd_steps"], 10, options["max_rounds"], options["batch_size"], len(names), options["stop_error"],
+    )  # fmt: skip
+    return deltas, error, time.perf_counter() - started
 
 
 def main(options: TimeToNoise) -> None:
-    train, names = data_set(options.data, "train", 0, options.per_class)
+    block, names = data_set(options.data, "train", 0, options.per_class)
+    train = block.rows
     test, _ = data_set(options.data, "test", 0, options.test_per_class)
-    rows = stratified_rows(train.labels, 0.2, seed=options.seed)
-    part = Block(rows, train.take(rows))
-    unseen = LabelledImages(test.images.transpose(0, 2, 3, 1), test.labels, test.sample_ids, names, 0)
+    unseen = replace(test.rows, class_names=names)
     plan = TrainingPlan("resnet9", options.epochs, options.seed, 64, 0.05)
-    images = [np.ascontiguousarray(image) for image in train.images.transpose(0, 2, 3, 1)]
     result: dict[str, Any] = {
         "command": shlex.join(["python", *sys.argv]),
         "machine": machine(),
         "versions": versions(),
-        "images_crafted_on": len(rows),
+        "images_crafted_on": len(stratified_rows(train.labels, 0.2, options.seed)),
         "n": 1,
         "ways": {},
     }
@@ -127,12 +104,11 @@ def main(options: TimeToNoise) -> None:
         if way in result["ways"]:
             continue
         entry: dict[str, Any] = {}
-        carrying = images
+        protected = replace(train, class_names=names)
         if way != "clean":
-            deltas, entry["error"], entry["seconds"] = crafted(way, part, names, options.seed)
+            deltas, entry["error"], entry["seconds"] = crafted(way, train, names, options.seed)
             levels = BUDGET.round(deltas).permute(0, 2, 3, 1).contiguous().numpy()
-            carrying = [BUDGET.apply(image, levels[label]) for image, label in zip(images, train.labels, strict=True)]
-        protected = LabelledImages(np.stack(carrying), train.labels, train.sample_ids, names, 0)
+            protected = replace(protected, images=BUDGET.apply(train.images, levels[train.labels]))
         victim = run_victim(protected, unseen, way, "none", plan, Compute.detect("cpu"))
         entry |= {name: victim[name] for name in ("final_test_accuracy", "peak_test_accuracy")}
         result["ways"][way] = entry
