@@ -25,7 +25,7 @@ QUICK = {
     "max_rounds": 2,
     "batch_size": 16,
     "surrogate": "resnet9",
-    "learning_rate": 0.01,
+    "learning_rate": 0.001,  # with 0.01 the loop is chaotic: one sign flips, and others follow
 }
 
 
@@ -59,7 +59,14 @@ def rows(output):
 def protected(photos, tmp_path_factory):
     output = tmp_path_factory.mktemp("out") / "protected"
     manifest = protect(
-        str(photos), str(output), data_fraction=1.0, num_workers=2, delta_table="actors", weight_steps=2, **QUICK
+        str(photos),
+        str(output),
+        data_fraction=1.0,
+        num_workers=2,
+        delta_table="actors",
+        weight_steps=2,
+        precision="float32",
+        **QUICK,
     )
     return output, manifest
 
@@ -116,7 +123,7 @@ def test_any_number_of_workers_crafts_the_same_class_wise_delta(workers, protect
     that is nearly zero may then change its sign: that element moves by up to 2 alpha a step. The two have
     their table in actors, these replicate it."""
     output, _ = protected
-    options = {"data_fraction": 1.0, "num_workers": workers, "weight_steps": 2, **QUICK}
+    options = {"data_fraction": 1.0, "num_workers": workers, "weight_steps": 2, "precision": "float32", **QUICK}
     protect(str(photos), str(tmp_path / "out"), **options)
     two, other = (NoiseArtifact.load(str(place / "noise")) for place in (output, tmp_path / "out"))
     assert (two.record["workers"], other.record["workers"]) == (2, workers)

@@ -132,7 +132,9 @@ def make_plan(job: Job) -> Plan:
         "handling": asdict(job.options.handling),
     }
     options = job.options.workers
-    workers = Workers(options.num_workers, use_gpu, options.compile, options.at_least, options.delta_table)
+    workers = Workers(
+        options.num_workers, use_gpu, options.compile, options.precision, options.at_least, options.delta_table
+    )
     return Plan(surveyed, config, workers, card)
 
 

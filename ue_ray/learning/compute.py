@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+Precision = Literal["auto", "float32"]
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,16 @@ class Compute:
     compile: bool = False
 
     @staticmethod
-    def detect(device: str | torch.device | None = None, compile: bool = False) -> Compute:
-        """The best of what this machine has; ``device`` such as ``"cuda:1"`` or ``"cpu"`` chooses for it."""
+    def detect(
+        device: str | torch.device | None = None, compile: bool = False, precision: Precision = "auto"
+    ) -> Compute:
+        """Returns the best of what this machine has; ``device`` such as ``"cuda:1"`` or ``"cpu"`` chooses for it."""
+        auto = precision == "auto"
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if chosen.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = True
-            torch.backends.cudnn.allow_tf32 = True
-            return Compute(chosen, torch.cuda.is_bf16_supported(including_emulation=False), compile)
-        return Compute(chosen, cpu_has_bf16(), compile)
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = auto
+            return Compute(chosen, auto and torch.cuda.is_bf16_supported(including_emulation=False), compile)
+        return Compute(chosen, auto and cpu_has_bf16(), compile)
 
     @property
     def memory_format(self) -> torch.memory_format:

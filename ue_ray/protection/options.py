@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any, Literal, get_type_hints
 
 from ue_ray.errors import Section, UserError, choose, flag, option, option_names, with_options
+from ue_ray.learning.compute import Precision
 from ue_ray.noise.config import NoiseOptions
 from ue_ray.noise.methods import METHODS, noise_config
 from ue_ray.protection.presets import preset
@@ -95,6 +96,10 @@ class WorkerOptions:
     compile: bool = option(
         "torch.compile the surrogate: pays for runs of minutes (needs a C++ compiler on CPUs).", False
     )
+    precision: Precision = option(
+        "auto: bfloat16 where the hardware multiplies it, which depends on the machine; float32. Default: auto.",
+        "auto",
+    )
     delta_table: DeltaTable = option(
         "Where class-wise deltas are while they are crafted: replicated in each worker, or in actors, which hold them "
         "once. Default: auto, in actors when they take more than 256 MiB (4 GiB on GPUs).",
@@ -113,7 +118,7 @@ class WorkerOptions:
         return self.min_workers if self.min_workers != self.num_workers else None
 
 
-FOR_CRAFTING = ("num_workers", "min_workers", "compile", "delta_table")  # of the workers' options
+FOR_CRAFTING = ("num_workers", "min_workers", "compile", "precision", "delta_table")  # of the workers' options
 _ANY_SIDE = 1 << 30  # of images not seen yet: no patch is too large for them
 
 

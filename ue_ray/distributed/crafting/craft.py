@@ -50,6 +50,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
             "artifact": artifact,
             "checkpoints": join(work, "craft"),
             "compile": workers.compile,
+            "precision": workers.precision,
             "delta_table": workers.delta_table,
         },
         torch_config=TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),
@@ -96,7 +97,7 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
     torch.set_num_threads(_threads(context))
     config: NoiseConfig = setup["config"]
     METHODS[config.method] = setup["method"]  # one of the driver's own is not in this process's dict
-    compute = Compute.detect(ray.train.torch.get_device(), setup["compile"])
+    compute = Compute.detect(ray.train.torch.get_device(), setup["compile"], setup["precision"])
     shard = ray.train.get_dataset_shard("craft")
 
     def blocks() -> Iterator[Block]:

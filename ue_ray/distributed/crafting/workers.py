@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ue_ray.distributed.cluster import largest_nodes, node_shares
 from ue_ray.distributed.crafting.delta_actors import SharedDeltas
 from ue_ray.learning.collectives import gather_objects, rank, world_size
-from ue_ray.learning.compute import Compute
+from ue_ray.learning.compute import Compute, Precision
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.crafting.class_deltas import ClassDeltas, ReplicatedDeltas
 from ue_ray.protection.options import DeltaTable
@@ -22,6 +22,7 @@ class Workers:
     count: int
     use_gpu: bool
     compile: bool = False
+    precision: Precision = "auto"
     at_least: int | None = None  # go on with so many, where there are no more; None: wait for ``count``
     delta_table: DeltaTable = "auto"
 
