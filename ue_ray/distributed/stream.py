@@ -41,8 +41,8 @@ def block_stream(survey: Survey, fraction: float, seed: int, side: int, workers:
     def read(batch: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
         plan, rows = ray.get(plan_ref), survey.rows()
         for number in batch["id"].tolist():
-            wanted = len(plan[number]) + (padding if number == count - 1 else 0)
-            yield _filled(decode_block(survey.source, rows, plan[number], side, survey.handling), wanted)
+            rows_to_fill = len(plan[number]) + (padding if number == count - 1 else 0)
+            yield _filled(decode_block(survey.source, rows, plan[number], side, survey.handling), rows_to_fill)
 
     _, share = node_shares(*largest_nodes(), workers)
     together = max(1, TASK_BYTES // (BLOCK_ROWS * 3 * side**2))
@@ -58,8 +58,8 @@ def blocks_of(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[Block]:
         yield Block(rows["position"][real], LabelledImages(rows["image"][real], rows["label"][real], ids))
 
 
-def _filled(block: Block, wanted: int) -> dict[str, Any]:
-    missing = wanted - len(block.positions)
+def _filled(block: Block, count: int) -> dict[str, Any]:
+    missing = count - len(block.positions)
     return {
         "position": np.concatenate([block.positions, np.full(missing, NO_ROW)]),
         "image": np.concatenate([block.rows.images, np.zeros((missing, *block.rows.images.shape[1:]), np.uint8)]),

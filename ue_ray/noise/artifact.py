@@ -37,11 +37,11 @@ class NoiseArtifact:
     digest: str = ""
 
     def save(self, uri: str) -> None:
-        """Write the tensors or deltas and then ``card.json`` under ``uri``, unless there is a card: it means a whole
-        artifact.
+        """Writes the tensors or deltas, then ``card.json``, under the folder ``uri``.
 
-        The tensors' file is named by the config and the record, its seconds to the last digit: of two that save here
-        at once, the card's owner keeps his; who saves the same again writes the same.
+        A card means that the artifact is whole, so it comes last, and one that is there stays. The tensors' file is
+        named by a hash of the config and the record: two runs that save here at once write two files, and the card
+        names that of the run whose card was first. Saving the same artifact again changes nothing.
         """
         card: dict[str, Any] = {
             "format_version": FORMAT_VERSION,
@@ -60,12 +60,12 @@ class NoiseArtifact:
 
     @staticmethod
     def is_at(uri: str) -> bool:
-        """Whether there is a whole artifact at ``uri``."""
+        """Returns whether there is a whole artifact at ``uri``."""
         return CARD in list_names(uri)
 
     @staticmethod
     def load(uri: str) -> NoiseArtifact:
-        """Raises UserError when there is no artifact at ``uri``, none that this version reads, or a damaged one.
+        """Reads the artifact at ``uri``. Raises UserError where there is none that this version reads, or a damaged one.
 
         Damage in class-wise deltas raises where they are asked for (``DeltaFile``).
         """
@@ -73,7 +73,7 @@ class NoiseArtifact:
 
     @staticmethod
     def load_card(uri: str) -> NoiseArtifact:
-        """The same without the tensors, which may be gigabytes: for who perturbs nothing."""
+        """Reads the artifact without its tensors, which may be gigabytes."""
         return _load(uri, with_tensors=False)
 
 

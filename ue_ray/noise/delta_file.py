@@ -93,12 +93,12 @@ class DeltaFile:
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        found = torch.empty(len(rows), *self.shape[1:])
+        deltas = torch.empty(len(rows), *self.shape[1:])
         size = _chunk_rows(self.shape)
         for number in (rows // size).unique().tolist():
-            here = torch.nonzero(rows // size == number).flatten()
-            found[here] = torch.from_numpy(self._chunk(number)[(rows[here] - number * size).numpy()])
-        return found
+            places = torch.nonzero(rows // size == number).flatten()
+            deltas[places] = torch.from_numpy(self._chunk(number)[(rows[places] - number * size).numpy()])
+        return deltas
 
     def _chunk(self, number: int) -> np.ndarray:
         if number not in self._kept:

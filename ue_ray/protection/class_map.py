@@ -1,4 +1,4 @@
-"""Which class of an artifact is whose: noise crafted on one data set, used on another (Section 4.4, Table 4)."""
+"""Maps the classes of a data set to those of an artifact that was crafted on another (Section 4.4, Table 4)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ClassMap = Mapping[str, str]  # a class of the images -> the class whose noise t
 def read_class_map(uri: str) -> ClassMap:
     """A JSON object such as ``{"cat": "Siamese cat"}``. Raises UserError for anything else."""
     try:
-        found = json.loads(read_bytes(uri))
+        class_map = json.loads(read_bytes(uri))
     except FileNotFoundError:
         raise UserError(f"--class-map {uri}: there is no such file") from None
     except ValueError as error:
         raise UserError(f"--class-map {uri}: is no JSON: {error}") from None
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+    if not isinstance(class_map, dict) or not all(isinstance(name, str) for name in class_map.values()):
         raise UserError(f'--class-map {uri}: must be an object of names, such as {{"cat": "Siamese cat"}}')
-    return found
+    return class_map
 
 
 def labels_for_artifact(class_names: Sequence[str], known: Sequence[str], class_map: ClassMap) -> np.ndarray:
@@ -34,13 +34,13 @@ def labels_for_artifact(class_names: Sequence[str], known: Sequence[str], class_
     if foreign := [name for name in class_map if name not in class_names]:
         raise UserError(f"--class-map: the images have no class {foreign[0]!r}: they have {_some(class_names)}")
     index_of = {name: index for index, name in enumerate(known)}
-    wanted = [class_map.get(name, name) for name in class_names]
-    if missing := [name for name in wanted if name not in index_of]:
+    noise_of = [class_map.get(name, name) for name in class_names]
+    if missing := [name for name in noise_of if name not in index_of]:
         raise UserError(
             f"the artifact has no noise for class {missing[0]!r} ({len(missing)} of {len(class_names)} classes are "
             f"missing): it was crafted on {_some(known)}; --class-map says which class gets which noise"
         )
-    return np.array([index_of[name] for name in wanted], np.int64)
+    return np.array([index_of[name] for name in noise_of], np.int64)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -70,11 +70,11 @@ class Window:
         """
         order = np.random.default_rng(seed).permutation(self.everywhere)
         for start in range(skip * self.batch_size, len(order), self.batch_size):
-            wanted = order[start : start + self.batch_size]
-            rows = np.searchsorted(self.positions, wanted)
-            found = rows < len(self.positions)
-            found[found] = self.positions[rows[found]] == wanted[found]
-            yield self._batch(rows[found], len(wanted))
+            positions = order[start : start + self.batch_size]
+            rows = np.searchsorted(self.positions, positions)
+            own = rows < len(self.positions)
+            own[own] = self.positions[rows[own]] == positions[own]
+            yield self._batch(rows[own], len(positions))
 
     def _batch(self, rows: np.ndarray, global_count: int) -> Batch:
         index = torch.from_numpy(rows).to(self.images.device)

@@ -88,9 +88,9 @@ def read_classes(files: list[str], classes: range, into: Tensor) -> None:
     """Take ``classes`` out of ``files`` (URIs, in the shards' order), written by any number of shards, ``into`` a
     table of them."""
     for shard, uri in enumerate(files):
-        found = DeltaFile(uri)
-        for rows in in_chunks(found.shape):
+        deltas = DeltaFile(uri)
+        for rows in in_chunks(deltas.shape):
             held = rows * len(files) + shard
             mine = torch.isin(held, torch.tensor(classes))
             if mine.any():
-                into[(held[mine] - classes.start) // classes.step] = found[rows[mine]].to(into.device)
+                into[(held[mine] - classes.start) // classes.step] = deltas[rows[mine]].to(into.device)
