@@ -65,7 +65,7 @@ class NoiseArtifact:
 
     @staticmethod
     def load(uri: str) -> NoiseArtifact:
-        """Reads the artifact at ``uri``. Raises UserError where there is none that this version reads, or a damaged one.
+        """Reads the artifact at ``uri``. Raises UserError where there is none of this version, or a damaged one.
 
         Damage in class-wise deltas raises where they are asked for (``DeltaFile``).
         """
