@@ -139,6 +139,9 @@ def test_listing_twice_gives_the_same(tmp_path: Path):
         ([], "holds no samples"),
         (["a/1", "a/2"], "only class 'a'; two or more classes"),
         (["1.png", "2.png"], "holds samples of no class"),
+        ([], r"expected one folder a class; found no file\)"),
+        (["1.jpg", "2.jpg", "3.png", "x"], r"found 2 \.jpg files, 1 \.png file, 1 other file at the top\)"),
+        (["1.jpg", "a/2.jpg"], r"expected one folder a class; found 2 \.jpg files\)"),
     ],
 )
 def test_what_cannot_be_protected_is_refused_by_name(names: list[str], message: str, tmp_path: Path):

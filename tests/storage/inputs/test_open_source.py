@@ -19,7 +19,7 @@ from ue_ray.storage.inputs.parquet import ParquetSource
 def place(root: Path, *names: str) -> Path:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        if name.endswith(".parquet"):
+        if name.lower().endswith((".parquet", ".pq")):
             pq.write_table(pa.table({"image": [b"x", b"y"], "label": [0, 1]}), root / name)
         else:
             (root / name).write_bytes(b"")

@@ -195,8 +195,8 @@ def test_wrong_labels_are_named_by_file_and_row(tmp_path: Path):
 
 def test_wrong_columns_are_named(tmp_path: Path):
     path = tmp_path / "x.parquet"
-    pq.write_table(pa.table({"img": [b"x"], "label": [0]}), path)
-    assert refused(path) == f"{path}: no column image; found img, label"
+    pq.write_table(pa.table({"img": ["x"], "label": [0]}), path)
+    assert refused(path) == (f"{path}: no column image; found img (string), label (int64): --image-column chooses")
     write(path, [0, 1], image=pa.array(["a", "b"]))
     assert "column image holds string; expected struct<bytes: binary, path: string> or binary" in refused(path)
     write(path, [0, 1], label=pa.array([0.0, 1.0]))
@@ -219,6 +219,7 @@ def test_files_must_agree_on_the_class_names(tmp_path: Path):
     write(tmp_path / "x.parquet", [0, 1], names=("cat", "dog"))
     write(tmp_path / "y.parquet", [0, 1], names=("dog", "cat"))
     assert f"{tmp_path}: y.parquet: class names differ from those of {tmp_path}: x.parquet" in refused(tmp_path)
+    assert refused(tmp_path).endswith(": dog, cat; cat, dog")
 
 
 @pytest.mark.parametrize("metadata", ["not json", "[]", '{"info": null}', '{"info": {"features": {"label": {}}}}'])

@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +13,7 @@ import pyarrow as pa
 from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.images.codec import encode
 from ue_ray.storage.inputs.listing import Listing, sample_ids
+from ue_ray.storage.inputs.splits import chosen_split
 
 BUILTINS = ("mnist5k", "mnist5k-test", "cifar10", "cifar10-test", "cifar100", "cifar100-test")
 CACHE = "~/.cache/ue_ray"
@@ -25,6 +26,8 @@ class BuiltinSource:
     """The data set named ``uri`` (one of BUILTINS). ``read`` gives PNG files; ``nbytes`` is the size of the pixels."""
 
     uri: str
+    split: ClassVar[str | None] = None
+    splits: ClassVar[tuple[str, ...]] = ()
 
     def list(self) -> Listing:
         data = _load(self.uri)
@@ -44,6 +47,13 @@ class BuiltinSource:
         images = _load(self.uri).images
         for row in rows["row"].to_numpy():
             yield encode(images[row])
+
+
+def builtin_split(name: str, split: str | None) -> BuiltinSource:
+    """The data set named ``name``, or its ``split``: train, and test where the name has not chosen it."""
+    base, _, own = name.partition("-")
+    chosen = chosen_split(name, (own,) if own else ("train", "test"), split)
+    return BuiltinSource(f"{base}-test" if "test" in (own, chosen) else base)
 
 
 class _Data(NamedTuple):

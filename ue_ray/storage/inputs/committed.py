@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -28,6 +29,8 @@ class OutputSource:
     """
 
     uri: str
+    split: ClassVar[str | None] = None
+    splits: ClassVar[tuple[str, ...]] = ()
 
     def list(self) -> Listing:
         try:

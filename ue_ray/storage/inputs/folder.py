@@ -15,7 +15,7 @@ from pyarrow import fs
 
 from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.storage.filesystem import blame, read_file, resolve, walk
-from ue_ray.storage.inputs.labels import classes, numbered, unlabelled
+from ue_ray.storage.inputs.labels import classes, first_names, numbered, unlabelled
 from ue_ray.storage.inputs.listing import CHUNK_ROWS, NO_LABEL, Listing, by_chunks, ids_of, in_one
 from ue_ray.storage.retry import persist
 
@@ -35,13 +35,16 @@ class FolderSource:
     """Every file below ``uri``, in the byte order of their paths.
 
     The label is that of the top folder (files at the top, or in a hidden top folder such as ``.cache``, have none), or
-    what ``labels`` says: a key pattern, or the URI of a table (``sources.open_source`` has the rules). It is an index
-    into the sorted class names. Files without one, and empty objects that only mark a folder, are listed with label
-    -1 and read as failures. Links are followed to files inside ``uri`` only.
+    what ``labels`` says: a key pattern, or the URI of a table (``open_source`` has the rules). It is an index into the
+    sorted class names. Files without one, and empty objects that only mark a folder, are listed with label -1 and read
+    as failures. Links are followed to files inside ``uri`` only. ``uri`` is the folder of ``split``, where there is one
+    of several ``splits`` beside each other.
     """
 
     uri: str
     labels: str | None = None
+    split: str | None = None
+    splits: tuple[str, ...] = ()
 
     def list(self) -> Listing:
         filesystem, root = resolve(self.uri)
@@ -54,6 +57,8 @@ class FolderSource:
         labels, class_names = numbered(names)
         columns = {"sample_id": ids_of(paths), "key": keys, "label": labels, "nbytes": sizes, "path": paths}
         expected = "one folder a class" if self.labels is None else f"labels by {self.labels}"
+        if len(class_names) < 2:
+            expected = f"{expected}; found {_kinds(keys)}"
         listing = Listing(pa.table(columns), class_names).check(f"{self.uri} (expected {expected})")
         pa.default_memory_pool().release_unused()  # what sorting took; the process lives on beside the listing
         return listing
@@ -107,6 +112,15 @@ def _as_text(paths: pa.ChunkedArray) -> pa.ChunkedArray:
     except pa.ArrowInvalid:  # bytes that are not UTF-8 are spelled out; ``path`` still finds the file
         spell = partial(bytes.decode, encoding="utf-8", errors="backslashreplace")
         return by_chunks(paths, lambda chunk: pa.array(map(spell, chunk.to_pylist()), pa.string()))
+
+
+def _kinds(keys: pa.ChunkedArray) -> str:
+    """How many files of which kinds there are, and where: a part of a message."""
+    endings = pc.struct_field(pc.extract_regex(keys, r"[^/](?P<ending>\.[^./]+)$"), 0)
+    counts = sorted(pc.fill_null(endings, "other").value_counts().to_pylist(), key=lambda kind: -kind["counts"])
+    kinds = [f"{kind['counts']:,} {kind['values']} file{'s' * (kind['counts'] > 1)}" for kind in counts]
+    places = "" if pc.any(pc.match_substring(keys, "/")).as_py() else " at the top"
+    return first_names(kinds) + places if kinds else "no file"
 
 
 def _markers(paths: pa.ChunkedArray, sizes: pa.ChunkedArray) -> pa.ChunkedArray:

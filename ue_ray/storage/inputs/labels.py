@@ -1,7 +1,7 @@
 """From keys to classes: by the top folder, by a pattern of the key, or by a table of keys and labels."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -56,6 +56,11 @@ def numbered(names: pa.ChunkedArray) -> tuple[pa.ChunkedArray, list[str]]:
     distinct = distinct.take(pc.sort_indices(distinct))
     labels = pc.fill_null(pc.index_in(names, value_set=distinct).cast(pa.int64()), NO_LABEL)
     return labels, distinct.to_pylist()
+
+
+def first_names(names: Sequence[str]) -> str:
+    """The first ten names, and how many more there are: a part of a message."""
+    return ", ".join(names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
 
 
 def _path(uri: str) -> str:

@@ -131,6 +131,16 @@ class Source(Protocol):
     @property
     def uri(self) -> str: ...
 
+    @property
+    def split(self) -> str | None:
+        """The one of ``splits`` that is read; None for everything."""
+        ...
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits found at the place that was asked for, train first."""
+        ...
+
     def list(self) -> Listing:
         """List every sample, checked. Raises UserError for an input that cannot be protected."""
         ...

@@ -1,29 +1,40 @@
 """From a name, path or URI to the Source that can list and read it."""
 
+from collections.abc import Mapping
+
 from pyarrow import fs
 
 from ue_ray.errors import UserError, one_line
-from ue_ray.storage.filesystem import absolute, resolve, walk
-from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource
+from ue_ray.storage.filesystem import absolute, join, resolve
+from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_split
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
+from ue_ray.storage.inputs.hub import check_hub
 from ue_ray.storage.inputs.labels import check_rule, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
-from ue_ray.storage.inputs.parquet import LABEL, ParquetSource
+from ue_ray.storage.inputs.parquet import ParquetSource, is_parquet, parquet_files
+from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_of_folder
 from ue_ray.storage.outputs.formats.base import WORK
 from ue_ray.storage.outputs.output import MANIFEST, OURS, SUCCESS
 
 __all__ = ["BUILTINS", "Listing", "Source", "has_own_labels", "open_source"]
 
 
-def open_source(uri: str, labels: str | None = None) -> Source:
+def open_source(
+    uri: str,
+    labels: str | None = None,
+    *,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    split: str | None = None,
+) -> Source:
     """Find out what ``uri`` is. In this order:
 
     - one of BUILTINS, by name (write ``./mnist5k`` for a folder of that name);
-    - a ``.parquet`` file;
+    - a Parquet file (``.parquet`` or ``.pq``);
     - an output of this toolkit, if it is committed: its protected images, in whatever format;
-    - a folder of ``.parquet`` files (no other file inside a folder of it; hidden and ``_`` names do not count);
-    - any other folder: a folder of class folders.
+    - a folder of Parquet files (no other file inside a folder of it; hidden and ``_`` names do not count);
+    - any other folder: a folder of class folders, or of ``train``, ``test`` and the like with the same class folders.
 
     ``labels`` says where labels come from, if not from class folders or a column ``label``. For a folder:
 
@@ -34,44 +45,53 @@ def open_source(uri: str, labels: str | None = None) -> Source:
       in the input) and ``label`` (text or integer).
 
     A file that the pattern or the table passes over gets label -1 and is read as a failure. For Parquet: the name of
-    the column, of integers or text. Class names made from text are sorted.
+    the column, of integers or text, as ``label_column`` is. Class names made from text are sorted. ``image_column``
+    names the images of Parquet; ``columns`` has the rules for what is taken where no column is named.
+
+    ``split`` is one of the source's ``splits``; None takes ``train`` where there are several, and says so in the
+    source's ``split``. With ``labels`` a folder has no splits.
 
     The source holds absolute paths only. Raises UserError where there is nothing, or something else.
     """
+    columns = {"--image-column": image_column, "--label-column": label_column}
     if uri in BUILTINS:
-        if labels is not None:
-            raise UserError(f"{uri}: has labels of its own; labels {labels!r} cannot be used with it")
-        return BuiltinSource(uri)
+        _refuse(f"{uri}: has labels of its own", {"--labels": labels} | columns)
+        return builtin_split(uri, split)
+    check_hub(uri)
     filesystem, path = resolve(uri)
     uri = absolute(uri)
     try:
         info = filesystem.get_file_info(path)
         if info.type == fs.FileType.NotFound:
             raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)})")
-        if info.type != fs.FileType.Directory:
-            if path.endswith(".parquet"):
-                return ParquetSource(uri, labels or LABEL)
+        is_folder = info.type == fs.FileType.Directory
+        if not is_folder and not is_parquet(path):
             raise UserError(
                 f"{uri}: is a file; expected a .parquet file or a folder (of class folders or of .parquet files)"
             )
-        entries = {entry.base_name for entry in filesystem.get_file_info(fs.FileSelector(path))}
-        # Nothing else may lie there: who adds a manifest.json to an input must not make an output of it.
-        if entries <= set(OURS) and (
-            WORK in entries or (entries & {"data", SUCCESS} and entries & {"noise", MANIFEST})
-        ):
-            if SUCCESS not in entries:
-                raise UserError(
-                    f"{uri}: an output that is not committed (no _SUCCESS): its run failed or still goes on"
-                )
-            if labels is not None:
-                raise UserError(f"{uri}: is an output with labels of its own; labels {labels!r} cannot be used with it")
+        if is_folder and _is_output(filesystem, path, uri):
+            _refuse(f"{uri}: is an output with labels of its own", {"--labels": labels} | columns | {"--split": split})
             return OutputSource(uri)
-        if _is_parquet_folder(filesystem, path):
-            return ParquetSource(uri, labels or LABEL)
+        names = parquet_files(filesystem, path) if is_folder else []
+        if names or not is_folder:
+            if labels and label_column:
+                raise UserError(f"--labels {labels!r} and --label-column {label_column!r} say the same: give one")
+            if not is_folder:
+                _refuse(f"{uri}: is one file", {"--split": split})
+            splits = splits_of_files(names)
+            chosen = chosen_split(uri, splits, split)
+            return ParquetSource(uri, labels or label_column, image_column, chosen, splits)
+        _refuse(f"{uri}: is not Parquet", columns)
         if labels is not None:
+            if split is not None:
+                raise UserError(
+                    f"{uri}: --split {split!r} does not go with --labels: give {join(uri, split)} as the input"
+                )
             check_rule(labels)
-            labels = absolute(labels) if is_table(labels) else labels
-        return FolderSource(uri, labels)
+            return FolderSource(uri, absolute(labels) if is_table(labels) else labels)
+        splits = splits_of_folder(filesystem, path, uri)
+        chosen = chosen_split(uri, splits, split or (splits[0] if len(splits) == 1 else None))
+        return FolderSource(join(uri, chosen) if chosen else uri, split=chosen, splits=splits)
     except (OSError, ValueError) as error:  # ValueError: a name that Arrow cannot say
         raise UserError(f"{uri}: cannot be read: {one_line(error)}") from error
 
@@ -81,16 +101,21 @@ def has_own_labels(source: Source) -> bool:
     return isinstance(source, BuiltinSource | OutputSource)
 
 
-def _is_parquet_folder(filesystem: fs.FileSystem, path: str) -> bool:
-    found = False
-    for name, _ in walk(filesystem, path):
-        *folders, base = name.split(b"/")
-        if not base:  # a folder marker
-            continue
-        if any(part.startswith((b".", b"_")) for part in (*folders, base)):
-            continue
-        if base.endswith(b".parquet"):
-            found = True
-        elif folders:  # something else inside a folder: class folders, then. Found early, so large ones stay unlisted
-            return False
-    return found
+def _is_output(filesystem: fs.FileSystem, path: str, uri: str) -> bool:
+    """Whether an output of this toolkit lies here. Raises UserError for one that is not committed."""
+    entries = {entry.base_name for entry in filesystem.get_file_info(fs.FileSelector(path))}
+    # Nothing else may lie there: who adds a manifest.json to an input must not make an output of it.
+    if not entries <= set(OURS):
+        return False
+    if WORK not in entries and not (entries & {"data", SUCCESS} and entries & {"noise", MANIFEST}):
+        return False
+    if SUCCESS not in entries:
+        raise UserError(f"{uri}: an output that is not committed (no _SUCCESS): its run failed or still goes on")
+    return True
+
+
+def _refuse(what: str, options: Mapping[str, str | None]) -> None:
+    """Raise UserError for the first option that is given."""
+    for option, value in options.items():
+        if value is not None:
+            raise UserError(f"{what}; {option} {value!r} cannot be used with it")

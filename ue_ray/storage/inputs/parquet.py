@@ -1,6 +1,5 @@
 """Parquet in the Hugging Face image convention: ``image: struct<bytes, path>`` (or plain binary) and ``label``."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,58 +14,65 @@ from pyarrow import fs
 
 from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.storage.filesystem import blame, resolve, walk
-from ue_ray.storage.inputs.labels import is_text, numbered
+from ue_ray.storage.inputs.columns import IMAGE, class_names, image_column, label_column, partitions
+from ue_ray.storage.inputs.labels import first_names, is_text, numbered
 from ue_ray.storage.inputs.listing import Listing, ids_of
+from ue_ray.storage.inputs.splits import split_of
 from ue_ray.storage.retry import persist
 
 T = TypeVar("T")
 
-LABEL = "label"
-
 MAX_UNNAMED_CLASSES = 1_000_000
 """Without class names in the schema a label above this is taken for a mistake (an id in the wrong column)."""
+
+CHANGED = ReadFailure("cannot read: the file has changed since it was listed")
 
 _UNREADABLE = (pa.ArrowException, OSError)  # what pyarrow raises for a file that is damaged or gone
 
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """One ``.parquet`` file, or every one below a folder, in the order of their relative paths, then of their rows.
+    """One Parquet file, or those below a folder, in the order of their relative paths, then of their rows.
+
+    Of the ``splits`` of a folder only ``split`` is read, or everything where that is None.
 
     A string column ``sample_id``, where there is one, gives the ids; else the key ``relative/path.parquet#row`` does.
     ``nbytes`` is the mean size of an image in its row group: exact sizes would mean reading every image.
     ``label_column`` holds integers, which are the labels, or text, which names classes that are numbered in the order
-    of their sorted names.
+    of their sorted names. ``columns`` says which columns are taken where none is named.
     """
 
     uri: str
-    label_column: str = LABEL
+    label_column: str | None = None
+    image_column: str | None = None
+    split: str | None = None
+    splits: tuple[str, ...] = ()
 
     def list(self) -> Listing:
         filesystem, root = resolve(self.uri)
         parts, named = [], {}
-        for name in _files(filesystem, root, self.uri):
-            where = f"{self.uri}: {name}" if name else self.uri
-            part, class_names = _list_file(filesystem, _path(root, name), name, self.label_column, where)
+        for name in _files(self, filesystem, root):
+            part, names = _list_file(self, filesystem, root, name)
             parts.append(part)
-            if class_names is not None:
-                named[where] = class_names
+            if names is not None:
+                named[_where(self.uri, name)] = names
         for part in parts:
             if part["label"].type != parts[0]["label"].type:
-                raise UserError(f"{self.uri}: column {self.label_column} is text in some files and integers in others")
+                column = self.label_column or "of labels"
+                raise UserError(f"{self.uri}: column {column} is text in some files and integers in others")
         table = pa.concat_tables(parts).combine_chunks()
         if table["label"].type == pa.string():
-            labels, class_names = numbered(table["label"])
+            labels, names = numbered(table["label"])
             table = table.set_column(table.column_names.index("label"), "label", labels)
         else:
-            class_names = _class_names(named, table, self.uri)
-        return Listing(table, class_names).check(self.uri)
+            names = _common_names(named, table)
+        return Listing(table, names).check(self.uri)
 
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
         filesystem, root = resolve(self.uri)
         files = rows["file"].to_pylist()
         wanted = rows["row"].to_numpy()
-        readers = {name: _FileReader(filesystem, root, name) for name in dict.fromkeys(files)}
+        readers = {name: _FileReader(filesystem, root, name, self.image_column) for name in dict.fromkeys(files)}
         places = [(name, *readers[name].locate(int(row))) for name, row in zip(files, wanted, strict=True)]
         # A row group is read when its first row comes and dropped after its last: once each, whatever the order.
         left = Counter((name, group) for name, group, _ in places)
@@ -82,16 +88,44 @@ class ParquetSource:
                 del held[place]
 
 
+def is_parquet(path: str) -> bool:
+    """Whether a file is Parquet, by its ending."""
+    return path.lower().endswith((".parquet", ".pq"))
+
+
+def parquet_files(filesystem: fs.FileSystem, root: str) -> list[str]:
+    """Relative paths of the Parquet files of a folder of them; none where another file lies inside a folder of it."""
+    names = []
+    for path in _visible(filesystem, root):
+        if is_parquet(path):
+            names.append(path)
+        elif "/" in path:  # class folders, then; found early, so large ones stay unlisted
+            return []
+    return names
+
+
+def _visible(filesystem: fs.FileSystem, root: str) -> Iterator[str]:
+    """Relative paths of the files that count: no part starts with ``.`` (hidden) or ``_`` (of some tool)."""
+    for path, _ in walk(filesystem, root):
+        marks_a_folder = path.endswith(b"/")
+        if not marks_a_folder and not any(part.startswith((b".", b"_")) for part in path.split(b"/")):
+            yield path.decode("utf-8", "surrogateescape")
+
+
 class _FileReader:
     """One Parquet file opened once; a file that cannot be opened becomes a ReadFailure for each row asked of it."""
 
-    def __init__(self, filesystem: fs.FileSystem, root: str, name: str) -> None:
+    def __init__(self, filesystem: fs.FileSystem, root: str, name: str, image: str | None) -> None:
         self._filesystem, self._root = filesystem, root
         self._ends = np.empty(0, dtype=np.int64)  # of each row group, in rows of the file
         self._failure: ReadFailure | None = None
         try:
             open_file = partial(pq.ParquetFile, _path(root, name), filesystem=filesystem)
             self._file = blame(filesystem, root, partial(_persist, filesystem, open_file))
+            self._image = image_column(self._file.schema_arrow, image, name)
+        except UserError:
+            self._failure = CHANGED
+            return
         except _UNREADABLE as error:
             self._failure = _failure(error)
             return
@@ -110,12 +144,13 @@ class _FileReader:
         if self._failure:
             return self._failure
         if group < 0:
-            return ReadFailure("cannot read: the file has changed since it was listed")
+            return CHANGED
         try:
-            column = "image.bytes" if pa.types.is_struct(self._file.schema_arrow.field("image").type) else "image"
+            is_struct = pa.types.is_struct(self._file.schema_arrow.field(self._image).type)
+            column = f"{self._image}.bytes" if is_struct else self._image
             read = partial(self._file.read_row_group, group, columns=[column])
-            return blame(self._filesystem, self._root, partial(_persist, self._filesystem, read))["image"]
-        except (*_UNREADABLE, KeyError) as error:
+            return blame(self._filesystem, self._root, partial(_persist, self._filesystem, read))[self._image]
+        except _UNREADABLE as error:
             return _failure(error)
 
 
@@ -138,45 +173,57 @@ def _failure(error: Exception) -> ReadFailure:
     return ReadFailure(f"cannot read the Parquet file: {type(error).__name__}")
 
 
+def _where(uri: str, name: str) -> str:
+    return f"{uri}: {name}" if name else uri
+
+
 def _path(root: str, name: str) -> str:
     return f"{root}/{name}" if name else root
 
 
-def _files(filesystem: fs.FileSystem, root: str, uri: str) -> list[str]:
+def _files(source: ParquetSource, filesystem: fs.FileSystem, root: str) -> list[str]:
     """Relative paths of the Parquet files, sorted; one empty name where ``root`` is a file itself."""
     if filesystem.get_file_info(root).is_file:
         return [""]
     try:
-        names = sorted(path for path, _ in walk(filesystem, root) if path.endswith(b".parquet"))
-        if not names:
-            raise UserError(f"{uri}: holds no .parquet file")
-        return [name.decode() for name in names]
-    except UnicodeDecodeError:
-        raise UserError(f"{uri}: a Parquet file's name is not UTF-8; rename it") from None
+        names = sorted(filter(is_parquet, _visible(filesystem, root)))
+        "".join(names).encode()  # fails where a name is not UTF-8
+    except UnicodeEncodeError:
+        raise UserError(f"{source.uri}: a Parquet file's name is not UTF-8; rename it") from None
     except OSError as error:
-        raise UserError(f"{uri}: cannot list the folder: {error}") from error
+        raise UserError(f"{source.uri}: cannot list the folder: {error}") from error
+    names = [name for name in names if source.split is None or split_of(name) == source.split]
+    if not names:
+        raise UserError(f"{source.uri}: holds no .parquet file")
+    return names
 
 
 def _list_file(
-    filesystem: fs.FileSystem, path: str, name: str, label: str, where: str
+    source: ParquetSource, filesystem: fs.FileSystem, root: str, name: str
 ) -> tuple[pa.Table, list[str] | None]:
     """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any."""
+    path, where = _path(root, name), _where(source.uri, name)
+    folders = partitions(name)
 
-    def read() -> tuple[pa.Schema, pa.Table, np.ndarray]:
+    def read() -> tuple[pa.Schema, str, pa.Table, np.ndarray]:
         with pq.ParquetFile(path, filesystem=filesystem) as file:
             schema = file.schema_arrow
-            _check_columns(schema, label, where)
+            image = image_column(schema, source.image_column, where)
+            label = label_column(schema, folders, source.label_column, where)
             has_ids = "sample_id" in schema.names and is_text(schema.field("sample_id").type)
-            columns = file.read(columns=[label, "sample_id"] if has_ids else [label])
-            return schema, columns, mean_image_bytes(file.metadata)
+            names = [column for column in (label, "sample_id" if has_ids else label) if column in schema.names]
+            return schema, label, file.read(columns=names), mean_image_bytes(file.metadata, image)
 
     try:
-        schema, columns, nbytes = _persist(filesystem, read)
+        schema, label, columns, nbytes = _persist(filesystem, read)
     except _UNREADABLE as error:
         raise UserError(f"{where}: not a readable Parquet file: {one_line(error)}") from error
-    class_names = _schema_class_names(schema, label)
-    labels = _labels(columns[label], label, class_names, where)
-    rows = np.arange(len(labels))
+    rows = np.arange(len(nbytes))
+    names = class_names(schema, label)
+    if label in schema.names:
+        labels = _labels(columns[label], label, names, where)
+    else:
+        labels = pa.chunked_array([pa.repeat(folders[label], len(rows))])
     if "sample_id" in columns.column_names and label != "sample_id":
         ids = keys = columns["sample_id"].cast(pa.string())
         if ids.null_count:
@@ -186,7 +233,7 @@ def _list_file(
         shown = name or path.rsplit("/", 1)[-1]
         keys = pa.chunked_array([pc.binary_join_element_wise(shown, pa.array(rows).cast(pa.string()), "#")])
         ids = ids_of(keys)
-    return pa.table(
+    table = pa.table(
         {
             "sample_id": ids,
             "key": keys,
@@ -195,23 +242,8 @@ def _list_file(
             "file": pa.repeat(name, len(rows)),
             "row": pa.array(rows, pa.int64()),
         }
-    ), class_names
-
-
-def _check_columns(schema: pa.Schema, label: str, where: str) -> None:
-    missing = [name for name in ("image", label) if name not in schema.names]
-    if missing:
-        raise UserError(f"{where}: no column {' or '.join(missing)}; found {', '.join(schema.names) or 'no columns'}")
-    image = schema.field("image").type
-    if pa.types.is_struct(image):
-        if image.get_field_index("bytes") < 0:
-            raise UserError(f"{where}: column image is {image}; expected struct<bytes: binary, path: string> or binary")
-        image = image.field("bytes").type
-    if not (pa.types.is_binary(image) or pa.types.is_large_binary(image)):
-        raise UserError(f"{where}: column image holds {image}; expected struct<bytes: binary, path: string> or binary")
-    kind = schema.field(label).type
-    if not (pa.types.is_integer(kind) or is_text(kind)):
-        raise UserError(f"{where}: column {label} is {kind}; expected an integer type or text")
+    )
+    return table, names
 
 
 def _labels(column: pa.ChunkedArray, name: str, class_names: list[str] | None, where: str) -> pa.ChunkedArray:
@@ -228,35 +260,28 @@ def _labels(column: pa.ChunkedArray, name: str, class_names: list[str] | None, w
     return column.cast(pa.int64())
 
 
-def mean_image_bytes(metadata: pq.FileMetaData) -> np.ndarray:
-    """int64 ``[rows]``: the mean image size in each row's row group, from the file's footer."""
+def mean_image_bytes(metadata: pq.FileMetaData, image: str = IMAGE) -> np.ndarray:
+    """int64 ``[rows]``: the mean size of the column ``image`` in each row's row group, from the file's footer."""
     counts, means = [], []
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
         columns = [group.column(column) for column in range(group.num_columns)]
-        size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in ("image", "image.bytes"))
+        size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in (image, f"{image}.bytes"))
         counts.append(group.num_rows)
         means.append(size // max(group.num_rows, 1))
     return np.repeat(np.array(means, dtype=np.int64), np.array(counts, dtype=np.int64))
 
 
-def _schema_class_names(schema: pa.Schema, label: str) -> list[str] | None:
-    """Class names from the Hugging Face features in the schema's metadata; None where there are none to use."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-        names = features[label]["names"]
-        return [str(name) for name in names] if isinstance(names, list) and names else None
-    except (KeyError, TypeError, ValueError):  # absent, or some other tool's idea of metadata
-        return None
-
-
-def _class_names(named: dict[str, list[str]], table: pa.Table, uri: str) -> list[str]:
+def _common_names(named: dict[str, list[str]], table: pa.Table) -> list[str]:
     """The names all files agree on, else the numbers of the labels."""
     if named:
         first, *others = named
         for other in others:
             if named[other] != named[first]:
-                raise UserError(f"{other}: class names differ from those of {first}; labels would not mean the same")
+                raise UserError(
+                    f"{other}: class names differ from those of {first}; labels would not mean the same: "
+                    f"{first_names(named[other])}; {first_names(named[first])}"
+                )
         return named[first]
     top = pc.max(table["label"]).as_py() if table.num_rows else -1
     return [str(label) for label in range(top + 1)]
