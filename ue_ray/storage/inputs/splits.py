@@ -34,7 +34,7 @@ def splits_of_files(names: Iterable[str]) -> tuple[str, ...]:
 def splits_of_folder(filesystem: fs.FileSystem, path: str, uri: str) -> tuple[str, ...]:
     """The splits of an image folder: its top folders, if all have usual names and each holds the same class folders.
 
-    None where one of them holds no folder: they are classes themselves. Raises UserError for different class folders.
+    None where one of them holds no folder: they are classes, then. Raises UserError where class folders differ.
     """
     splits = _ordered(_folders(filesystem, path))
     if not set(splits) <= set(USUAL):
