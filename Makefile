@@ -24,7 +24,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test test-fast lint format clean
+.PHONY: help install demo test test-fast test-gpu lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ test: install ## Run all tests: those that start nothing, then an object store, 
 
 test-fast: install ## Run the tests that start neither Ray nor an object store
 	$(BIN)/python -m pytest -m "not ray and not store" -n 2 --dist loadfile --durations=10 $(PYTEST_FLAGS)
+
+test-gpu: ## Run the contract tests on a GPU, with the Python that has torch (PYTHON=...); needs no Ray
+	UE_RAY_TEST_DEVICE=cuda $(PYTHON) -m pytest tests/noise tests/learning/test_models.py tests/evaluation/test_training.py \
+		tests/evaluation/countermeasures -m "not ray and not store" --durations=10 $(PYTEST_FLAGS)
 
 lint: install ## Check style, formatting and types
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ Image-steps a second: one image through one weight step or one PGD step. Three t
 over, so that a machine whose speed drifts treats them alike:
 
 - reference: float32 Algorithm 1 as written from the paper (benchmarks/reference.py);
-- craft: this toolkit's loop, as ``protect_dataset.py`` runs it (precision, memory format, compilation as given);
+- craft: this toolkit's loop, as ``ue-ray protect`` runs it (precision, memory format, compilation as given);
 - bare: forward + backward of the same surrogate on one resident batch, in the same number of weight and PGD steps: the
   limit for the loop, since all of its own work is left out.
 
@@ -21,26 +21,20 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import ue_ray
 from benchmarks.reference import algorithm_1
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
 from ue_ray.learning.models import build
 from ue_ray.learning.steps import WeightSteps
-from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import default_parameters
-from ue_ray.noise.crafting.batches import Windows
-from ue_ray.noise.crafting.checkpoint import Checkpoints
-from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
-from ue_ray.noise.methods import NoiseConfig, new_method
-from ue_ray.storage.inputs.blocks import Block
 
 
 @dataclass(frozen=True)
@@ -66,29 +60,19 @@ class CraftBenchmark:
     reference_device: str | None = None
 
 
-def noise_config(options: CraftBenchmark, granularity: str, schedule: str) -> NoiseConfig:
-    budget = Budget(8 / 255)
-    parameters = default_parameters("error-minimizing", granularity, schedule, budget.epsilon)
-    parameters |= {
+def crafting(options: CraftBenchmark, granularity: str, schedule: str) -> dict[str, Any]:
+    """The options of ``ue_ray.craft`` for one of the noises."""
+    sample_wise = {"schedule": schedule, "pgd_steps": options.pgd_steps} if granularity == "sample-wise" else {}
+    return sample_wise | {
+        "granularity": granularity,
+        "surrogate": options.surrogate,
         "stop_error": 0.0,
         "max_rounds": options.rounds + 1,  # the first round compiles and is not counted
         "weight_steps": options.weight_steps,
         "batch_size": options.batch_size,
-        "views": (),
+        "data_fraction": 1.0,
+        "views": "none",
     }
-    if granularity == "sample-wise":
-        parameters["pgd_steps"] = options.pgd_steps
-    return NoiseConfig(
-        method="error-minimizing",
-        granularity=granularity,  # type: ignore[arg-type]
-        schedule=schedule,  # type: ignore[arg-type]
-        budget=budget,
-        class_names=tuple(str(label) for label in range(options.num_classes)),
-        image_size=options.image_size,
-        canvas=options.image_size,
-        surrogate=options.surrogate,
-        **parameters,
-    )
 
 
 def finished(device: torch.device) -> float:
@@ -103,15 +87,18 @@ class Subject:
 
     def __init__(self, options: CraftBenchmark, granularity: str, schedule: str) -> None:
         self.options = options
-        self.config = noise_config(options, granularity, schedule)
+        self.crafting = crafting(options, granularity, schedule)
+        self.class_wise = granularity == "class-wise"
+        self.names = [str(label) for label in range(options.num_classes)]
         self.compute = Compute.detect(options.device, compile=options.compile)
         rng = np.random.default_rng(0)
-        shape = (options.images, 3, options.image_size, options.image_size)
+        shape = (options.images, options.image_size, options.image_size, 3)
         self.images = rng.integers(0, 256, shape, dtype=np.uint8)
         self.labels = rng.integers(0, options.num_classes, options.images)
         online = schedule == "online" and granularity == "sample-wise"
         self.weight_images = options.rounds * (options.images if online else options.weight_steps * options.batch_size)
-        self.pgd_images = options.rounds * options.images * self.config.pgd_steps
+        self.pgd_steps = self.crafting.get("pgd_steps", 1)
+        self.pgd_images = options.rounds * options.images * self.pgd_steps
 
     @property
     def image_steps(self) -> int:
@@ -120,12 +107,10 @@ class Subject:
 
 class Craft(Subject):
     def __call__(self) -> float:
-        ids = [str(row) for row in range(self.options.images)]
-        block = Block(np.arange(self.options.images), self.images, self.labels, ids)
-        windows = Windows(lambda: iter([block]), self.options.batch_size, self.compute)
-        deltas = ReplicatedDeltas(self.options.num_classes, self.config.canvas, self.config.budget)
-        artifact = new_method(self.config, self.compute).craft(windows, deltas, lambda entry: None, Checkpoints())
-        assert artifact is not None
+        artifact = ue_ray.craft(
+            self.images, self.labels, class_names=self.names, device=str(self.compute.device),
+            compile=self.options.compile, **self.crafting,
+        )  # fmt: skip
         rounds = artifact.record["rounds"]
         return float(rounds[-1]["seconds"] - rounds[0]["seconds"])
 
@@ -136,12 +121,12 @@ class Reference(Subject):
         device = torch.device(options.reference_device or self.compute.device)
         with torch.device(device):
             model = build(options.surrogate, options.num_classes, options.image_size)
-            images = torch.from_numpy(self.images).to(device).to(torch.float32) / 255
+            images = torch.from_numpy(self.images).to(device).permute(0, 3, 1, 2).contiguous().to(torch.float32) / 255
             labels = torch.from_numpy(self.labels).to(device)
             started = finished(device)
             _, _, made = algorithm_1(
-                model, images, labels, self.config.granularity == "class-wise", self.config.budget.epsilon,
-                self.config.pgd_steps, options.weight_steps, options.rounds, options.batch_size, options.num_classes,
+                model, images, labels, self.class_wise, 8 / 255, self.pgd_steps, options.weight_steps, options.rounds,
+                options.batch_size, options.num_classes,
             )  # fmt: skip
             seconds = finished(device) - started
         return seconds * self.image_steps / made  # the alternating reference and the online loop differ in weight steps
@@ -210,4 +195,6 @@ def main(options: CraftBenchmark) -> None:
 
 
 if __name__ == "__main__":
+    import tyro
+
     main(tyro.cli(CraftBenchmark, description=__doc__))

@@ -7,7 +7,8 @@ import pytest
 import ray
 import torch
 
-from tests.noise.test_contract import CPU, config_for
+from tests.device import COMPUTE
+from tests.noise.test_contract import config_for
 from ue_ray.distributed.crafting.craft import class_deltas
 from ue_ray.distributed.crafting.delta_actors import SharedDeltas
 from ue_ray.noise.budget import Budget
@@ -89,9 +90,9 @@ def test_a_version_that_does_not_exist_yet_is_waited_for():
 def test_a_small_table_is_replicated_and_a_large_one_lives_in_actors(classes, canvas, where, expected):
     names = tuple(map(str, range(classes)))
     config = replace(config_for("error-minimizing", "class-wise", "online", BUDGET, canvas=canvas), class_names=names)
-    assert type(class_deltas(config, CPU, where)) is expected
+    assert type(class_deltas(config, COMPUTE, where)) is expected
 
 
 def test_sample_wise_noise_starts_no_actors():
     config = config_for("error-minimizing", "sample-wise", "online", BUDGET)
-    assert isinstance(class_deltas(config, CPU, "actors"), ReplicatedDeltas)
+    assert isinstance(class_deltas(config, COMPUTE, "actors"), ReplicatedDeltas)

@@ -5,8 +5,9 @@ import pytest
 import ray
 import torch
 
+from tests.device import COMPUTE
 from tests.digits import digit_blocks
-from tests.noise.test_contract import CPU, batch_of, config_for, craft
+from tests.noise.test_contract import batch_of, config_for, craft
 from ue_ray.distributed.applying.delta_server import DeltaServer, ServedNoise
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.methods import METHODS, open_noise
@@ -24,7 +25,7 @@ def test_served_deltas_are_the_same_bits(tmp_path):
     rows = block.rows
     batch = batch_of(rows.images, rows.labels, rows.sample_ids)
     images = list(rows.images)
-    here, there = open_noise(artifact, CPU), ServedNoise(config, [server])
+    here, there = open_noise(artifact, COMPUTE), ServedNoise(config, [server])
     assert torch.equal(there.perturb(*batch), here.perturb(*batch))
     assert all(map(np.array_equal, *(noise.protect(images, rows.labels, rows.sample_ids) for noise in (there, here))))
 

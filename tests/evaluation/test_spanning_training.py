@@ -7,7 +7,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from tests.evaluation.test_training import CPU, pair_of_digits
+from tests.device import COMPUTE
+from tests.evaluation.test_training import pair_of_digits
 from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.training import AUGMENTATIONS, TrainingPlan, train_classifier
 from ue_ray.learning.collectives import own_part
@@ -40,9 +41,9 @@ def worker(rank, path, results):
     dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
     torch.set_num_threads(1)
     found = {"parts": [own_part(torch.arange(count)).tolist() for count in (15, 2, 1)], "plain": trained(PLAIN)}
-    found |= {name: trained(CROPPED, name, CPU) for name in COUNTERMEASURES}
+    found |= {name: trained(CROPPED, name, COMPUTE) for name in COUNTERMEASURES}
     found["spied"] = spied()
-    found["again"] = trained(CROPPED, "mixup", CPU)
+    found["again"] = trained(CROPPED, "mixup", COMPUTE)
     results[rank] = found
     dist.destroy_process_group()
 

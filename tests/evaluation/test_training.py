@@ -4,14 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.device import COMPUTE
 from tests.digits import digit_blocks
 from ue_ray.errors import UserError
 from ue_ray.evaluation.training import TrainingPlan, crop, crop_flip, train_classifier
 from ue_ray.images.labelled import LabelledImages
-from ue_ray.learning.compute import Compute
 from ue_ray.learning.steps import cosine_learning_rate
-
-CPU = Compute.detect("cpu")
 
 
 def pair_of_digits():
@@ -32,7 +30,7 @@ def two_digits():
 def test_a_victim_learns_zeros_from_ones_the_same_way_twice(two_digits):
     train, test = two_digits
     plan = TrainingPlan("resnet9", epochs=10, batch_size=16, augmentation="crop")
-    curves = [train_classifier(train, test, 2, plan, CPU).curve for _ in range(2)]
+    curves = [train_classifier(train, test, 2, plan, COMPUTE).curve for _ in range(2)]
     assert curves[0][-1].test_accuracy >= 0.95
     assert [e.epoch for e in curves[0]] == list(range(1, 11))
     assert [(e.train_loss, e.test_accuracy) for e in curves[0]] == [(e.train_loss, e.test_accuracy) for e in curves[1]]
@@ -42,7 +40,7 @@ def test_labels_that_say_nothing_teach_nothing(two_digits):
     train, test = two_digits
     labels = torch.randint(0, 2, (80,), generator=torch.Generator().manual_seed(0)).numpy()
     noise = replace(train, labels=labels)
-    curve = train_classifier(noise, test, 2, TrainingPlan("resnet9", 2, batch_size=16), CPU).curve
+    curve = train_classifier(noise, test, 2, TrainingPlan("resnet9", 2, batch_size=16), COMPUTE).curve
     assert curve[-1].train_accuracy < 0.9
 
 
@@ -50,7 +48,7 @@ def test_the_confusion_is_of_the_network_that_is_taken(two_digits):
     train, test = two_digits
     told = []
     plan = TrainingPlan("resnet9", 3, batch_size=16, augmentation="none")
-    training = train_classifier(train, test, 2, plan, CPU, on_epoch=told.append)
+    training = train_classifier(train, test, 2, plan, COMPUTE, on_epoch=told.append)
     assert told == training.curve
     assert training.taken is training.curve[-1]
     assert training.confusion.sum(1).tolist() == np.bincount(test.labels).tolist()
@@ -60,7 +58,7 @@ def test_the_confusion_is_of_the_network_that_is_taken(two_digits):
 def test_a_set_smaller_than_a_batch_is_one_batch(two_digits):
     train, test = two_digits
     few = train.take(np.arange(5))
-    assert len(train_classifier(few, test, 2, TrainingPlan("resnet9", 1), CPU).curve) == 1
+    assert len(train_classifier(few, test, 2, TrainingPlan("resnet9", 1), COMPUTE).curve) == 1
 
 
 def test_crops_are_shifts_with_a_black_border():
@@ -88,4 +86,4 @@ def test_the_cosine_goes_from_the_start_to_zero():
 def test_an_unknown_augmentation_lists_the_choices(two_digits):
     train, test = two_digits
     with pytest.raises(UserError, match="crop-flip, crop, none"):
-        train_classifier(train, test, 2, TrainingPlan("resnet9", 1, augmentation="cutout"), CPU)
+        train_classifier(train, test, 2, TrainingPlan("resnet9", 1, augmentation="cutout"), COMPUTE)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.device import COMPUTE
 from tests.digits import digit_blocks
 from ue_ray.errors import UserError, option_names
 from ue_ray.images.codec import decode, encode
-from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import NoiseOptions
@@ -19,7 +19,6 @@ from ue_ray.noise.delta_file import whole
 from ue_ray.noise.methods import METHODS, new_method, noise_config, open_noise
 
 SIDE = 16
-CPU = Compute.detect("cpu")
 BUDGETS = [Budget(8 / 255), Budget(0.6, "l2")]
 TABLE = [
     (method, granularity, schedule)
@@ -57,9 +56,9 @@ def blocks():
 
 
 def craft(config, blocks):
-    deltas = ReplicatedDeltas(10, config.canvas, config.budget)
-    windows = Windows(blocks, config.options.get("batch_size", 32), CPU)
-    return new_method(config, CPU).craft(windows, deltas)
+    deltas = ReplicatedDeltas(10, config.canvas, config.budget, COMPUTE.device)
+    windows = Windows(blocks, config.options.get("batch_size", 32), COMPUTE)
+    return new_method(config, COMPUTE).craft(windows, deltas)
 
 
 def all_rows(blocks):
@@ -73,7 +72,7 @@ def all_rows(blocks):
 
 def batch_of(images, labels, sample_ids):
     """What ``Noise.perturb`` takes."""
-    return CPU.images(torch.from_numpy(images)), torch.from_numpy(labels), sample_ids
+    return COMPUTE.images(torch.from_numpy(images)), torch.from_numpy(labels), sample_ids
 
 
 @pytest.fixture(scope="module", params=BUDGETS, ids=lambda budget: budget.norm)
@@ -90,7 +89,7 @@ def case(request, budget, blocks):
 def test_the_decoded_output_is_within_the_budget_and_signed(case, blocks):
     config, artifact = case
     images, labels, sample_ids = all_rows(blocks)
-    noise = open_noise(artifact, CPU)
+    noise = open_noise(artifact, COMPUTE)
     bright = np.full_like(images, 128)  # mid-gray takes both signs without clipping
     for base in (images, bright):
         originals = list(base)
@@ -105,7 +104,7 @@ def test_the_decoded_output_is_within_the_budget_and_signed(case, blocks):
 def test_an_images_delta_does_not_depend_on_its_batch(case, blocks):
     _, artifact = case
     images, labels, sample_ids = all_rows(blocks)
-    noise = open_noise(artifact, CPU)
+    noise = open_noise(artifact, COMPUTE)
     whole = noise.perturb(*batch_of(images, labels, sample_ids))
     order = np.random.default_rng(0).permutation(len(labels))
     for size in (1, 7, 32, 40):
@@ -124,7 +123,7 @@ def test_the_artifact_survives_saving(case, blocks, tmp_path):
     assert loaded.config == config
     assert loaded.record == artifact.record
     batch = batch_of(*all_rows(blocks))
-    assert torch.equal(open_noise(loaded, CPU).perturb(*batch), open_noise(artifact, CPU).perturb(*batch))
+    assert torch.equal(open_noise(loaded, COMPUTE).perturb(*batch), open_noise(artifact, COMPUTE).perturb(*batch))
 
 
 def test_the_same_seed_gives_the_same_bits(case, blocks):
@@ -137,9 +136,9 @@ def test_the_same_seed_gives_the_same_bits(case, blocks):
     for name, value in artifact.tensors.items():
         assert torch.equal(again.tensors[name], value), name
     batch = batch_of(*all_rows(blocks))
-    first = open_noise(artifact, CPU).perturb(*batch)
-    assert torch.equal(open_noise(again, CPU).perturb(*batch), first)
-    other = open_noise(craft(dataclasses.replace(config, seed=1), blocks), CPU).perturb(*batch)
+    first = open_noise(artifact, COMPUTE).perturb(*batch)
+    assert torch.equal(open_noise(again, COMPUTE).perturb(*batch), first)
+    other = open_noise(craft(dataclasses.replace(config, seed=1), blocks), COMPUTE).perturb(*batch)
     assert not torch.equal(other, first)
 
 
@@ -163,7 +162,7 @@ def test_a_patch_covers_a_square_at_a_place_of_the_samples_own(method, granulari
     config = config_for(method, granularity, schedule, Budget(8 / 255), patch=8, canvas=8)
     artifact = craft(config, blocks)
     _, labels, sample_ids = all_rows(blocks)
-    noise = open_noise(artifact, CPU)
+    noise = open_noise(artifact, COMPUTE)
     photos = [np.full((40, 60, 3), 100, np.uint8)] * 5
     changed = [photo != 100 for photo in noise.protect(photos, labels[:5], sample_ids[:5])]
     places = set()
@@ -181,7 +180,7 @@ def test_a_patch_covers_a_square_at_a_place_of_the_samples_own(method, granulari
 def test_a_smaller_canvas_gives_a_smooth_delta_of_the_images_size(method, granularity, schedule, blocks):
     config = config_for(method, granularity, schedule, Budget(8 / 255), canvas=4, views=("grayscale", "resize"))
     artifact = craft(config, blocks)
-    restored = open_noise(artifact, CPU)
+    restored = open_noise(artifact, COMPUTE)
     images, labels, sample_ids = all_rows(blocks)
     delta = restored.perturb(*batch_of(images[:5], labels[:5], sample_ids[:5]))
     assert delta.shape == (5, 3, 4, 4)
@@ -201,7 +200,7 @@ def test_the_penalised_loss_gives_another_and_smaller_delta(schedule, blocks):
         config = config_for(
             "error-minimizing", "sample-wise", schedule, Budget(32 / 255), solver=solver, pgd_steps=8, step_size=8 / 255
         )
-        deltas[solver] = open_noise(craft(config, blocks), CPU).perturb(*batch_of(*all_rows(blocks)))
+        deltas[solver] = open_noise(craft(config, blocks), COMPUTE).perturb(*batch_of(*all_rows(blocks)))
     assert 0 < deltas["l-bfgs"].square().mean() < 0.8 * deltas["pgd"].square().mean()
 
 
@@ -227,7 +226,7 @@ def test_a_solver_that_does_not_fit_is_refused(changes, said):
 
 def test_an_alternating_artifact_names_the_sample_it_does_not_know(blocks):
     config = config_for("error-minimizing", "sample-wise", "alternating", Budget(8 / 255), max_rounds=1)
-    noise = open_noise(craft(config, blocks), CPU)
+    noise = open_noise(craft(config, blocks), COMPUTE)
     images, labels, _ = all_rows(blocks)
     with pytest.raises(UserError, match="no delta for sample unknown"):
         noise.perturb(*batch_of(images[:1], labels[:1], ["unknown"]))
@@ -236,7 +235,7 @@ def test_an_alternating_artifact_names_the_sample_it_does_not_know(blocks):
 def test_class_wise_gives_a_class_one_delta_and_sample_wise_each_sample_its_own(blocks):
     images, labels, sample_ids = all_rows(blocks)
     for method, granularity, schedule in TABLE:
-        restored = open_noise(craft(config_for(method, granularity, schedule, Budget(8 / 255)), blocks), CPU)
+        restored = open_noise(craft(config_for(method, granularity, schedule, Budget(8 / 255)), blocks), COMPUTE)
         delta = restored.perturb(*batch_of(images, labels, sample_ids))
         of_class = delta[torch.from_numpy(labels) == 3]
         assert len(of_class.flatten(1).unique(dim=0)) == (1 if granularity == "class-wise" else len(of_class))

@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tests.noise.test_contract import CPU, config_for
+from tests.device import COMPUTE
+from tests.noise.test_contract import config_for
 from ue_ray.errors import UserError
 from ue_ray.images.codec import decode, encode
 from ue_ray.noise.artifact import NoiseArtifact
@@ -36,7 +37,7 @@ def protector(folder, output, **handling):
         source,
         listing.class_names,
         artifact,
-        open_noise(artifact, CPU),
+        open_noise(artifact, COMPUTE),
         str(folder / output),
         Handling(**handling),
     )

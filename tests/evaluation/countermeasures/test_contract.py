@@ -8,12 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.device import COMPUTE
 from tests.digits import digit_blocks
 from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import COUNTERMEASURES, Countermeasure, parse
 from ue_ray.evaluation.training import TrainingPlan
 from ue_ray.evaluation.victim import load_data_set, run_victim
-from ue_ray.learning.compute import Compute
 from ue_ray.learning.models import build
 from ue_ray.storage.inputs.open_source import open_source
 
@@ -35,7 +35,6 @@ TABLE = {  # name -> what it changes
     "adversarial-training-8": "augment",
     "early-stopping": None,
 }
-CPU = Compute.detect("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +69,9 @@ def test_contract(name, images):
 @pytest.mark.parametrize("name", TABLE)
 def test_contract_of_augmenting(name, images):
     countermeasure = parse(name)
-    batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32) / 255
-    targets = functional.one_hot(torch.arange(20) % 10, 10).to(torch.float32)
-    network = build("resnet9", 10, 28)
+    batch = COMPUTE.images(torch.from_numpy(images))
+    targets = functional.one_hot(torch.arange(20) % 10, 10).to(COMPUTE.device, torch.float32)
+    network = COMPUTE.place(build("resnet9", 10, 28))
     weights = {key: value.clone() for key, value in network.state_dict().items()}
 
     def augmented(seed):
@@ -86,7 +85,7 @@ def test_contract_of_augmenting(name, images):
     assert (changed.shape, changed.dtype, mixed.shape) == (batch.shape, batch.dtype, targets.shape)
     assert changed.min() >= 0
     assert changed.max() <= 1
-    torch.testing.assert_close(mixed.sum(1), torch.ones(20))
+    torch.testing.assert_close(mixed.sum(1).cpu(), torch.ones(20))
     assert countermeasure.augments == (TABLE[name] == "augment")
     assert torch.equal(changed, batch) != countermeasure.augments
     assert torch.equal(augmented(0)[0], changed)
@@ -120,9 +119,9 @@ def test_labels_are_mixed_as_the_pixels_are(name):
 
 def test_an_adversarial_batch_is_harder_and_within_its_budget(images):
     torch.manual_seed(0)
-    network = build("resnet9", 10, 28)
-    batch = torch.from_numpy(images).permute(0, 3, 1, 2).to(torch.float32) / 255
-    targets = functional.one_hot(torch.arange(20) % 10, 10).to(torch.float32)
+    network = COMPUTE.place(build("resnet9", 10, 28))
+    batch = COMPUTE.images(torch.from_numpy(images))
+    targets = functional.one_hot(torch.arange(20) % 10, 10).to(COMPUTE.device, torch.float32)
     moved, _ = parse("adversarial-training-8").augment(batch, targets, network, torch.Generator().manual_seed(0))
     assert (moved - batch).abs().max() <= 8 / 255 + 1e-6
     network.eval()
@@ -133,7 +132,7 @@ def test_early_stopping_keeps_a_tenth_and_takes_the_epoch_that_does_best_on_it()
     source = open_source("mnist5k-test")
     digits = load_data_set(source, source.list(), 14)
     plan = TrainingPlan("resnet9", 3, batch_size=64, augmentation="none")
-    result = run_victim(digits, digits, "clean", "early-stopping", plan, CPU)
+    result = run_victim(digits, digits, "clean", "early-stopping", plan, COMPUTE)
     known = [epoch["held_out_accuracy"] for epoch in result["curve"]]
     best = max(range(3), key=lambda epoch: (known[epoch], epoch))
     assert all(accuracy is not None and round(accuracy * 100) == pytest.approx(accuracy * 100) for accuracy in known)

@@ -5,8 +5,9 @@ from math import inf
 import pytest
 import torch
 
+from tests.device import COMPUTE
 from tests.digits import digit_blocks
-from tests.noise.test_contract import CPU, TABLE, config_for
+from tests.noise.test_contract import TABLE, config_for
 from ue_ray.noise import delta_file
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.crafting.batches import Windows
@@ -36,9 +37,9 @@ def craft(config, blocks, checkpoints, kill_in=0):
         if len(reported) == kill_in:
             raise Killed
 
-    deltas = ReplicatedDeltas(10, config.canvas, config.budget)
-    return new_method(config, CPU).craft(
-        Windows(blocks, config.options["batch_size"], CPU), deltas, report, checkpoints
+    deltas = ReplicatedDeltas(10, config.canvas, config.budget, COMPUTE.device)
+    return new_method(config, COMPUTE).craft(
+        Windows(blocks, config.options["batch_size"], COMPUTE), deltas, report, checkpoints
     )
 
 
