@@ -23,8 +23,8 @@ from packaging.utils import canonicalize_name
 
 import ue_ray
 from tests.kuberay import SCHEMAS
-from ue_ray.distributed.evaluate import EvaluateConfig
 from ue_ray.distributed.protect import ProtectConfig
+from ue_ray.evaluation.options import EvaluateOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = ROOT / "cluster"
@@ -131,8 +131,9 @@ def test_rayjobs_run_a_pipeline_that_exists_with_options_it_has(name: str) -> No
     assert workdir
     assert python == "python"
     assert (ROOT / Path(script).relative_to(workdir.group(1))).is_file()
-    config = {"protect_dataset.py": ProtectConfig, "evaluate_victims.py": EvaluateConfig}[Path(script).name]
+    config = {"protect_dataset.py": ProtectConfig, "evaluate_victims.py": EvaluateOptions}[Path(script).name]
     known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(config)}
+    known |= {"--clean", "--protected", "--test", "--output"}
     options = {argument for argument in arguments if argument.startswith("--")}
     assert options
     assert options <= known

@@ -55,7 +55,7 @@ class Survey:
 
 
 def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
-    """Lists ``source``, whose images are read as ``handling`` says. Raises UserError for an input that cannot be used."""
+    """Lists ``source``; ``handling`` says how its images are read. Raises UserError for an input of no use."""
     refs: Any = _survey.remote(source, handling)
     summary, table, plan = refs
     with causes():
@@ -76,8 +76,10 @@ def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.n
 
 
 def craft_blocks(survey: Survey, fraction: float, seed: int) -> tuple[int, int, Any]:
-    """Chooses a ``fraction`` of each class to craft on. Returns the number of rows, the number of blocks that they make,
-    and a reference to the rows of each block."""
+    """Chooses a ``fraction`` of each class to craft on.
+
+    Returns the number of rows, the number of blocks that they make, and a reference to the rows of each block.
+    """
     refs: Any = _craft_blocks.remote(survey.table, fraction, seed)
     rows, count, plan = refs
     return ray.get(rows), ray.get(count), plan
