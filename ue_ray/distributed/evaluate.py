@@ -46,8 +46,7 @@ def evaluate(clean: str, protected: str, test: str, output: str, **options: Any)
     """
     started = time.monotonic()
     job = resolve({"clean": clean, "protected": protected, "test": test}, output, options)
-    plan = make_plan(job)
-    return report(job, plan, run(job, plan), started)
+    return report(job, run(job, make_plan(job)), started)
 
 
 @dataclass(frozen=True)
@@ -114,12 +113,11 @@ def make_plan(job: Job) -> Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``entries``: of the victims; ``sizes``: facts of each set of images; ``control``: its budget, if there is one."""
+    """``data`` and ``runs`` of results.json, and the comparison of clean with protected images."""
 
-    entries: list[dict[str, Any]]
-    sizes: Mapping[str, Mapping[str, Any]]
+    data: dict[str, Any]
+    runs: list[dict[str, Any]]
     comparison: Comparison
-    control: Budget | None
 
 
 def run(job: Job, plan: Plan) -> Outcome:
@@ -127,30 +125,35 @@ def run(job: Job, plan: Plan) -> Outcome:
     options, sets = job.options, ImageSets(plan.surveys, plan.side)
 
     def images_of(run: VictimRun) -> tuple[Images, Images]:
-        measure = run.countermeasure
-        return (
-            sets.purified(sets.loaded(run.train_set), measure),
-            sets.purified(sets.loaded("test"), measure, for_test=True),
-        )
+        train, test = sets.loaded(run.train_set), sets.loaded("test")
+        return sets.purified(train, run.countermeasure), sets.purified(test, run.countermeasure, for_test=True)
 
     with cluster.causes():
         clean = sets.loaded("clean")
-        comparison: Comparison = ray.get(_compare.remote(clean, sets.loaded("protected")))
-        control = _control_budget(job, comparison) if options.controls else None
-        if control is not None:
-            sets.made("control", _control, clean, control)
-        runs = victim_runs(job, plan, control)
+        comparison: Comparison = ray.get(ray.remote(compare).remote(clean, sets.loaded("protected")))
+        budget = _control_budget(job, comparison) if options.controls else None
+        if budget is not None:
+            sets.made("control", random_control, clean, budget)
+        runs = victim_runs(job, plan, budget)
         entries = train_victims(runs, job.store, images_of, options.cpus_per_victim, options.trackers)
-        sizes = ray.get([_describe.remote(sets.loaded(role)) for role in job.uris])
-    return Outcome([entries[run] for run in runs], dict(zip(job.uris, sizes, strict=True)), comparison, control)
+        facts = ray.get([_describe.remote(sets.loaded(role)) for role in job.uris])
+    data = {
+        role: {"uri": job.uris[role], "image_size": plan.side, **fact}
+        for role, fact in zip(job.uris, facts, strict=True)
+    }
+    if budget is not None:
+        data["control"] = {"noise": "random", "granularity": "sample-wise", **asdict(budget)}
+    return Outcome(data, [entries[run] for run in runs], comparison)
 
 
 def _control_budget(job: Job, comparison: Comparison) -> Budget:
-    if job.budget is None and not comparison.max_abs_delta:
+    if job.budget is not None:
+        return job.budget
+    if not comparison.max_abs_delta:
         raise UserError(
             "the control's budget is unknown (no manifest, no change measured): give --epsilon or --controls ''"
         )
-    return job.budget or Budget(comparison.max_abs_delta or 0.0)
+    return Budget(comparison.max_abs_delta)
 
 
 def victim_runs(job: Job, plan: Plan, control: Budget | None) -> list[VictimRun]:
@@ -172,16 +175,10 @@ def victim_runs(job: Job, plan: Plan, control: Budget | None) -> list[VictimRun]
     ]  # fmt: skip
 
 
-def report(job: Job, plan: Plan, outcome: Outcome, started: float) -> Evaluation:
+def report(job: Job, outcome: Outcome, started: float) -> Evaluation:
     """Writes results.json and report.html. ``started``: when the evaluation began, by ``time.monotonic``."""
-    comparison = outcome.comparison
-    data: dict[str, Any] = {
-        role: {"uri": uri, "image_size": plan.side, **outcome.sizes[role]} for role, uri in job.uris.items()
-    }
-    change = {name: getattr(comparison, name) for name in ("aligned", "missing", "max_abs_delta", "mean_abs_delta")}
-    data["protected"] |= {**job.noise, **change}
-    if outcome.control is not None:
-        data["control"] = {"noise": "random", "granularity": "sample-wise", **asdict(outcome.control)}
+    change = ("aligned", "missing", "max_abs_delta", "mean_abs_delta")
+    outcome.data["protected"] |= {**job.noise, **{name: getattr(outcome.comparison, name) for name in change}}
     results: dict[str, Any] = {
         "format_version": 1,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -190,24 +187,14 @@ def report(job: Job, plan: Plan, outcome: Outcome, started: float) -> Evaluation
         "machine": machine(),
         "versions": versions(),
         "config": {**job.uris, "output": job.output, **as_settings(job.options)},
-        "data": data,
-        "runs": outcome.entries,
+        "data": outcome.data,
+        "runs": outcome.runs,
     }
     results["guards"] = find_guards(results)
     write_bytes(join(job.store.uri, "results.json"), json.dumps(results, indent=2).encode())
     evaluation = Evaluation(results, join(job.store.uri, "report.html"))
-    write_bytes(evaluation.report, html_page(results, comparison.gallery).encode())
+    write_bytes(evaluation.report, html_page(results, outcome.comparison.gallery).encode())
     return evaluation
-
-
-@ray.remote
-def _control(clean: LabelledImages, budget: Budget) -> LabelledImages:
-    return random_control(clean, budget)
-
-
-@ray.remote
-def _compare(clean: LabelledImages, protected: LabelledImages) -> Comparison:
-    return compare(clean, protected)
 
 
 @ray.remote
@@ -236,7 +223,7 @@ def command() -> Command:
             "output": "Where to write results.json, report.html and, as it is trained, each victim's runs/*.json: the "
             "same command again trains only those that are not there.",
         },
-        sections={"Options": EvaluateOptions},
+        sections={"Evaluation": EvaluateOptions},
         run=run,
         unfinished="nothing was committed",
     )

@@ -173,7 +173,7 @@ def command() -> Command:
             "command again makes only what is missing. Each experiment's results.json, report.md and report.html are "
             "in a folder of its name.",
         },
-        sections={"Options": ReproduceOptions},
+        sections={"Reproduction": ReproduceOptions},
         run=run,
         unfinished="the experiment is not finished",
     )

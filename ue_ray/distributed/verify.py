@@ -147,7 +147,7 @@ def command() -> Command:
 
     return Command(
         required={"output": "What protect wrote."},
-        sections={"Input": VerifyOptions},
+        sections={"Comparison": VerifyOptions},
         run=run,
         unfinished="the output was not verified",
     )

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import ray
-
 from ue_ray.distributed import cluster
 from ue_ray.distributed.survey import Survey
 from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity
@@ -71,12 +69,10 @@ def _mixed(sets: ImageSets, mix: Mix, clean: str, other: str) -> Images:
     return sets.made((mix, clean), _compose, mix, sets.loaded(clean), host, *map(sets.loaded, mix.needs))
 
 
-@ray.remote
 def _trigger(test: LabelledImages, noise: str) -> LabelledImages:
     return triggered(test, NoiseArtifact.load(noise))
 
 
-@ray.remote
 def _compose(
     mix: Mix, clean: LabelledImages, other: LabelledImages | None, *protected: LabelledImages
 ) -> LabelledImages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 import ray
 
 from ue_ray.distributed.survey import Survey
-from ue_ray.evaluation.countermeasures import Countermeasure, parse
+from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.victim import load_data_set, purified
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.storage.filesystem import absolute
@@ -39,10 +39,10 @@ class ImageSets:
         survey = self._surveys[name]
         return self.made(name, _load, survey.source, survey.table, survey.summary.class_names, self._side)
 
-    def made(self, key: Hashable, task: Any, *arguments: Any) -> Images:
-        """Returns what the remote function ``task`` makes of ``arguments``; the same ``key`` gives the same set."""
+    def made(self, key: Hashable, make: Callable[..., LabelledImages], *arguments: Any) -> Images:
+        """Returns what a task that calls ``make`` gives; of the same ``key`` there is one set."""
         if key not in self._made:
-            self._made[key] = task.remote(*arguments)
+            self._made[key] = ray.remote(make).remote(*arguments)
         return self._made[key]
 
     def purified(self, images: Images, countermeasure: str, for_test: bool = False) -> Images:
@@ -50,7 +50,7 @@ class ImageSets:
         measure = parse(countermeasure)
         if not measure.purifies or (for_test and not measure.on_test):
             return images
-        return self.made((images, countermeasure), _purify, images, measure)
+        return self.made((images, countermeasure), purified, images, measure)
 
 
 def identity(survey: Survey) -> str:
@@ -63,11 +63,5 @@ def identity(survey: Survey) -> str:
     return f"{survey.summary.fingerprint} {digest}"
 
 
-@ray.remote
 def _load(source: Source, table: pa.Table, class_names: list[str], side: int) -> LabelledImages:
     return load_data_set(source, Listing(table, class_names), side)
-
-
-@ray.remote
-def _purify(images: LabelledImages, countermeasure: Countermeasure) -> LabelledImages:
-    return purified(images, countermeasure)
