@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +17,7 @@ import ray
 from ue_ray.distributed import cluster
 from ue_ray.distributed.command import Command
 from ue_ray.distributed.survey import Survey, survey
-from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity
+from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity, is_output
 from ue_ray.distributed.victims.spanning_victim import check_room
 from ue_ray.distributed.victims.train_victims import train_victims
 from ue_ray.errors import UserError
@@ -30,7 +31,7 @@ from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.budget import Budget
 from ue_ray.storage.filesystem import absolute, join, write_bytes
-from ue_ray.storage.inputs.open_source import BUILTINS, Source, has_own_labels, open_source
+from ue_ray.storage.inputs.open_source import BUILTINS, Source, open_source
 from ue_ray.storage.outputs.output import Output
 
 
@@ -76,17 +77,21 @@ def resolve(uris: Mapping[str, str], output: str, given: Mapping[str, Any]) -> J
 
 
 def _open(uri: str, keywords: Mapping[str, str]) -> Source:
-    source = open_source(uri)
-    return source if not keywords or has_own_labels(source) else open_source(uri, **keywords)
+    """Opens an input. What has labels and columns of its own gets no keywords for them."""
+    if uri in BUILTINS:
+        return open_source(uri, **{name: value for name, value in keywords.items() if name == "split"})
+    with suppress(OSError):  # open_source says what is wrong with the place
+        if is_output(uri):
+            return open_source(uri)
+    return open_source(uri, **keywords)
 
 
 def _protection(uri: str, epsilon: float | None) -> tuple[Budget | None, dict[str, Any]]:
     """Returns the budget and what the manifest says of the noise, None for each where there is no manifest."""
     noise = dict.fromkeys(("method", "granularity", "epsilon", "norm"))
     budget = Budget(epsilon) if epsilon is not None else None
-    output = Output(absolute(uri))
-    if uri not in BUILTINS and output.is_committed():
-        recorded = output.manifest()["noise"]
+    if is_output(uri):
+        recorded = Output(absolute(uri)).manifest()["noise"]
         own = Budget(**recorded["budget"])
         noise = {"method": recorded["method"], "granularity": recorded["granularity"], **asdict(own)}
         budget = Budget(budget.epsilon, own.norm) if budget else own

@@ -56,11 +56,16 @@ class ImageSets:
 def identity(survey: Survey) -> str:
     """Returns a text that differs for different images: the fingerprint of the listing and, of a committed output, the
     digest of its manifest, since two outputs of one input have the same listing."""
-    uri = survey.source.uri
-    output = Output(absolute(uri))
-    committed = uri not in BUILTINS and output.is_committed()
-    digest = sha256(json.dumps(output.manifest(), sort_keys=True).encode()).hexdigest() if committed else ""
+    digest = ""
+    if is_output(survey.source.uri):
+        manifest = Output(absolute(survey.source.uri)).manifest()
+        digest = sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     return f"{survey.summary.fingerprint} {digest}"
+
+
+def is_output(uri: str) -> bool:
+    """Returns whether a committed output lies at ``uri``. Raises OSError for a place that cannot be read."""
+    return uri not in BUILTINS and Output(absolute(uri)).is_committed()
 
 
 def _load(source: Source, table: pa.Table, class_names: list[str], side: int) -> LabelledImages:
