@@ -1,12 +1,8 @@
-"""Train victims on clean, control and protected images and say whether the protection holds.
+"""``ue-ray evaluate``, for ``ray job submit -- python pipelines/evaluate_victims.py``."""
 
-python pipelines/evaluate_victims.py --clean URI --protected URI --test URI --output DIR
+import sys
 
-Writes results.json and report.html. Exit status: 0 done (whatever the outcome), 2 a mistake in what was asked for.
-"""
-
-from ue_ray.cli import run
-from ue_ray.distributed.evaluate import EvaluateConfig, evaluate
+from ue_ray.cli import main
 
 if __name__ == "__main__":
-    run(EvaluateConfig, evaluate, description=__doc__)
+    main(["evaluate", *sys.argv[1:]])

@@ -1,11 +1,8 @@
-"""Verify an output: python pipelines/verify_output.py --output URI [--input URI]
+"""``ue-ray verify``, for ``ray job submit -- python pipelines/verify_output.py``."""
 
-Reads everything again: sizes, SHA-256, counts, ids, images; with --input also each image's change beside the budget.
-One line a fault, then a summary. Exit status: 0 no fault, 1 faults or not verified, 2 a mistake in what was asked for.
-"""
+import sys
 
-from ue_ray.cli import run
-from ue_ray.distributed.verify import VerifyConfig, verify
+from ue_ray.cli import main
 
 if __name__ == "__main__":
-    run(VerifyConfig, verify, description=__doc__, unfinished="the output was not verified")
+    main(["verify", *sys.argv[1:]])

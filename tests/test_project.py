@@ -1,7 +1,6 @@
 """The files around the code agree with each other and with what is installed."""
 
 import ast
-import dataclasses
 import fnmatch
 import importlib.util
 import json
@@ -11,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,7 @@ from packaging.utils import canonicalize_name
 
 import ue_ray
 from tests.kuberay import SCHEMAS
-from ue_ray.distributed.evaluate import EvaluateConfig
-from ue_ray.distributed.protect import ProtectConfig
+from ue_ray.errors import flag, option_names
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = ROOT / "cluster"
@@ -131,8 +130,9 @@ def test_rayjobs_run_a_pipeline_that_exists_with_options_it_has(name: str) -> No
     assert workdir
     assert python == "python"
     assert (ROOT / Path(script).relative_to(workdir.group(1))).is_file()
-    config = {"protect_dataset.py": ProtectConfig, "evaluate_victims.py": EvaluateConfig}[Path(script).name]
-    known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(config)}
+    command = import_module(f"ue_ray.distributed.{Path(script).stem.partition('_')[0]}").command()
+    sections = [name for section in command.sections.values() for name in option_names(section)]
+    known = {flag(name) for name in (*command.required, *sections)}
     options = {argument for argument in arguments if argument.startswith("--")}
     assert options
     assert options <= known

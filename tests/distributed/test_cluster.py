@@ -1,6 +1,10 @@
 """What a cluster holds, from what Ray reports. No Ray is started."""
 
+import logging
+import os
+
 import pytest
+import ray.data
 
 from ue_ray.distributed import cluster
 
@@ -20,3 +24,15 @@ NODES = [
 def test_a_worker_fits_into_one_node_that_is_there(monkeypatch, cpus, gpus, held):
     monkeypatch.setattr("ray.nodes", lambda: NODES)
     assert cluster.room(cpus, gpus) == held
+
+
+def test_a_ray_that_the_caller_has_started_is_left_as_it_is(monkeypatch):
+    def settings():
+        levels = [logging.getLogger(name).level for name in ("ray.data", "ray.train")]
+        return dict(os.environ), levels, ray.data.DataContext.get_current().enable_progress_bars
+
+    before = settings()
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.init", lambda **options: pytest.fail("started again"))
+    cluster.connect()
+    assert settings() == before

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ue_ray.distributed.evaluate import EvaluateConfig, evaluate
+from ue_ray.distributed.evaluate import command, evaluate
 from ue_ray.distributed.protect import protect
 from ue_ray.errors import UserError
 from ue_ray.storage.inputs.committed import OutputSource
@@ -32,14 +32,15 @@ def tinted(tmp_path_factory):
 
 
 def evaluated(clean, protected, test, output, **options):
-    places = (str(place) for place in (clean, protected, test, output))
-    return evaluate(EvaluateConfig(*places, victims="resnet9", batch_size=16, **options))
+    places = {"clean": str(clean), "protected": str(protected), "test": str(test), "output": str(output)}
+    return command().run(**places, victims="resnet9", batch_size=16, **options)
 
 
 def test_victims_are_trained_and_reported(tinted, tmp_path, capsys):
     protect(str(tinted / "train"), str(tmp_path / "protected"), method="random", epsilon="4/255")
     places = (tinted / "train", tmp_path / "protected", tinted / "test", tmp_path / "report")
-    results = evaluated(*places, epochs=3, seeds="0,1")
+    evaluation = evaluated(*places, epochs=3, seeds=[0, 1])
+    results = evaluation.results
     assert json.loads((tmp_path / "report" / "results.json").read_text()) == results
     assert [(run["train_set"], run["seed"]) for run in results["runs"]] == [
         ("clean", 0), ("clean", 1), ("control", 0), ("control", 1), ("protected", 0), ("protected", 1),
@@ -57,6 +58,11 @@ def test_victims_are_trained_and_reported(tinted, tmp_path, capsys):
     page = (tmp_path / "report" / "report.html").read_text()
     assert "blue" in page
     assert "resnet9" in capsys.readouterr().out
+    assert evaluation.report == str(tmp_path / "report" / "report.html")
+    finals = [run["final_test_accuracy"] for run in evaluation.runs if run["train_set"] == "protected"]
+    assert evaluation.accuracy("resnet9", "protected") == pytest.approx(sum(finals) / 2)
+    with pytest.raises(UserError, match="unknown victim 'resnet18': choose one of resnet9"):
+        evaluation.accuracy("resnet18", "protected")
 
 
 def test_labels_are_given_to_what_has_none_of_its_own(tinted, tmp_path, monkeypatch):
@@ -74,7 +80,7 @@ def test_labels_are_given_to_what_has_none_of_its_own(tinted, tmp_path, monkeypa
     monkeypatch.setattr(FolderSource, "list", lambda self: pytest.fail("listed in the driver"))
     monkeypatch.setattr(OutputSource, "list", lambda self: pytest.fail("listed in the driver"))
     places = (clean, output, tmp_path / "test", tmp_path / "report")
-    results = evaluated(*places, labels=rule, test_labels=str(tmp_path / "test.csv"), epochs=1, controls="")
+    results = evaluated(*places, labels=rule, test_labels=str(tmp_path / "test.csv"), epochs=1, controls="").results
     assert [results["data"][role]["images"] for role in ("clean", "protected", "test")] == [80, 80, 20]
     assert results["data"]["protected"]["aligned"] == 80
     assert results["data"]["protected"]["max_abs_delta"] == pytest.approx(8 / 255)
@@ -83,7 +89,7 @@ def test_labels_are_given_to_what_has_none_of_its_own(tinted, tmp_path, monkeypa
 
 def test_every_set_is_trained_on_after_every_countermeasure(tinted, tmp_path, capsys):
     places = (tinted / "train", tinted / "train", tinted / "test", tmp_path / "report")
-    results = evaluated(*places, epochs=4, controls="", countermeasures="none, grayscale")
+    results = evaluated(*places, epochs=4, controls="", countermeasures="none, grayscale").results
     assert [(run["countermeasure"], run["train_set"]) for run in results["runs"]] == [
         ("none", "clean"), ("none", "protected"), ("grayscale", "clean"), ("grayscale", "protected"),
     ]  # fmt: skip
@@ -94,13 +100,13 @@ def test_every_set_is_trained_on_after_every_countermeasure(tinted, tmp_path, ca
 
 def test_started_again_it_trains_only_what_is_missing(tinted, tmp_path, capsys):
     places = (tinted / "train", tinted / "train", tinted / "test", tmp_path / "report")
-    first = evaluated(*places, epochs=1, controls="")
+    first = evaluated(*places, epochs=1, controls="").results
     files = sorted((tmp_path / "report" / "runs").iterdir())
     assert len(files) == 2
     written = files[0].stat().st_mtime_ns
     files[1].write_text(files[1].read_text()[:100])  # as if it had been cut off
     capsys.readouterr()
-    second = evaluated(*places, epochs=1, controls="", seeds="0,1")
+    second = evaluated(*places, epochs=1, controls="", seeds="0,1").results
     assert "victims: 3 trained (1 kept)" in capsys.readouterr().err
     assert files[0].stat().st_mtime_ns == written
     assert [run["seed"] for run in second["runs"]] == [0, 1, 0, 1]
@@ -114,7 +120,7 @@ def test_started_again_it_trains_only_what_is_missing(tinted, tmp_path, capsys):
 
 def test_workers_train_a_victim_together(tinted, tmp_path, capsys):
     places = (tinted / "train", tinted / "train", tinted / "test", tmp_path / "report")
-    first = evaluated(*places, epochs=5, controls="", workers_per_victim=2)
+    first = evaluated(*places, epochs=5, controls="", workers_per_victim=2).results
     for run in first["runs"]:
         assert len(run["curve"]) == run["epochs"] == 5
         assert run["workers"] == 2
@@ -122,7 +128,7 @@ def test_workers_train_a_victim_together(tinted, tmp_path, capsys):
         assert run["peak_test_accuracy"] >= 0.8
     assert len(list((tmp_path / "report" / "runs").iterdir())) == 2
     capsys.readouterr()
-    second = evaluated(*places, epochs=5, controls="", workers_per_victim=2)
+    second = evaluated(*places, epochs=5, controls="", workers_per_victim=2).results
     assert "victims: 0 trained (2 kept)" in capsys.readouterr().err
     assert second["runs"] == first["runs"]
 
@@ -132,6 +138,8 @@ def test_workers_train_a_victim_together(tinted, tmp_path, capsys):
     [
         ({"victims": "resnet9,vgg12"}, "unknown model 'vgg12'"),
         ({"seeds": "one"}, "whole numbers"),
+        ({"seeds": 0}, "--seeds is 0: expected a list of whole numbers"),
+        ({"epoch": 3}, "unknown option 'epoch': choose one of labels"),
         ({"controls": "gauss"}, "unknown control 'gauss': choose among random"),
         ({"epochs": 0}, "--epochs is 0"),
         ({"workers_per_victim": 0}, "--workers-per-victim is 0: it must be at least 1"),
@@ -151,7 +159,7 @@ def test_workers_train_a_victim_together(tinted, tmp_path, capsys):
 def test_mistakes_are_one_line_before_anything_starts(tinted, tmp_path, change, said):
     good = {"clean": str(tinted / "train"), "protected": str(tinted / "train"), "test": str(tinted / "test")}
     with pytest.raises(UserError) as caught:
-        evaluate(EvaluateConfig(**{**good, "output": str(tmp_path / "report"), **change}))
+        evaluate(**{**good, "output": str(tmp_path / "report"), **change})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "report").exists()

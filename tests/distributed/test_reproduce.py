@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.distributed.test_evaluate import tinted  # noqa: F401
-from ue_ray.distributed.reproduce import ReproduceConfig, reproduce
+from ue_ray.distributed.reproduce import command, reproduce
 from ue_ray.errors import FaultsFound, UserError
 from ue_ray.experiments import SCALES, faces, transfer
 from ue_ray.storage.inputs.committed import OutputSource
@@ -31,9 +31,9 @@ def data(tinted, tmp_path_factory):  # noqa: F811
 
 def test_an_experiment_is_run_reported_and_not_run_twice(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(SCALES, "small", replace(SCALES["small"], epochs=2, batch_size=16))
-    config = ReproduceConfig("mixtures", str(tmp_path / "out"), data=str(data), seeds="0,1")
+    run, asked = command().run, {"experiment": "mixtures", "output": str(tmp_path / "out"), "data": str(data)}
     with pytest.raises(FaultsFound, match="orderings do not show"):  # of two epochs nothing can be asked
-        reproduce(config)
+        run(**asked, seeds="0,1")
     folder = tmp_path / "out" / "mixtures"
     results = json.loads((folder / "results.json").read_text())
     labels = ["one of two class-wise noises", "class-wise plus random"]
@@ -45,9 +45,12 @@ def test_an_experiment_is_run_reported_and_not_run_twice(data, tmp_path, monkeyp
     assert len(list((tmp_path / "out" / "victims" / "runs").iterdir())) == 10
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
     assert "one of two class-wise noises" in (folder / "report.html").read_text()
-    with pytest.raises(FaultsFound):
-        reproduce(config)
+    reproduction = reproduce(**asked, seeds=[0, 1])
     assert "victims: 0 trained (10 kept)" in capsys.readouterr().err
+    assert reproduction.runs == results["runs"]
+    assert reproduction.claims == results["claims"]
+    assert reproduction.missed
+    assert reproduction.report == str(folder / "report.html")
 
 
 def test_a_noise_of_other_images_and_a_class_that_is_added_to_them(data, tmp_path, monkeypatch):
@@ -64,11 +67,9 @@ def test_a_noise_of_other_images_and_a_class_that_is_added_to_them(data, tmp_pat
         )
     place = tmp_path / "map.json"
     place.write_text(json.dumps({"0": "pine", "1": "oak"}))
-    config = ReproduceConfig(
-        "transfer", str(tmp_path / "out"), data=str(data), other=str(other), class_map=str(place), image_size=16
-    )
+    asked = {"data": str(data), "other": str(other), "class_map": str(place), "image_size": 16}
     with pytest.raises(FaultsFound, match="orderings do not show"):
-        reproduce(config)
+        command().run(experiment="transfer", output=str(tmp_path / "out"), **asked)
     results = json.loads((tmp_path / "out" / "transfer" / "results.json").read_text())
     shapes = {label: np.array(run["confusion"]).sum(1).tolist() for label, (run,) in results["runs"].items()}
     assert shapes["clean, resnet9"] == shapes[transfer.PART] == [10, 10]
@@ -85,7 +86,7 @@ def test_people_are_verified_in_pairs_and_divided_where_no_one_has(tinted, tmp_p
     monkeypatch.setitem(SCALES, "small", replace(SCALES["small"], batch_size=16))
     monkeypatch.setattr(faces, "PEOPLE", (0,))
     with pytest.raises(FaultsFound, match="orderings do not show"):
-        reproduce(ReproduceConfig("faces", str(tmp_path / "out"), data=str(tinted / "train"), epochs=1))
+        command().run(experiment="faces", output=str(tmp_path / "out"), data=str(tinted / "train"), epochs=1)
     results = json.loads((tmp_path / "out" / "faces" / "results.json").read_text())
     assert results["images"] == {"train": 64, "test": 16}, "a fifth of each person's 40"
     keys = {part: pq.read_table(tmp_path / "out" / "parts" / f"{part}.parquet")["key"] for part in ("train", "test")}
@@ -116,6 +117,6 @@ def test_people_are_verified_in_pairs_and_divided_where_no_one_has(tinted, tmp_p
 def test_mistakes_are_one_line_before_anything_starts(data, tmp_path, change, said):
     good = {"experiment": "mixtures", "output": str(tmp_path / "out"), "data": str(data)}
     with pytest.raises(UserError) as caught:
-        reproduce(ReproduceConfig(**{**good, **change}))
+        reproduce(**{**good, **change})
     assert said in str(caught.value)
     assert not (tmp_path / "out").exists()

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from ue_ray.evaluation.face_pairs import draw_pairs, features, fold_accuracies, roc, verify_pairs
+from ue_ray.evaluation.face_pairs import draw_pairs, features, fold_accuracies, roc, score_pairs
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 
@@ -41,13 +41,13 @@ def test_a_threshold_is_chosen_on_the_other_folds():
 def test_verification_of_features_that_tell_people_apart_and_of_such_that_do_not():
     generator = torch.Generator().manual_seed(0)
     known = torch.eye(6)[LABELS] + 0.02 * torch.randn(30, 6, generator=generator)
-    told = verify_pairs(nn.functional.normalize(known), LABELS, np.arange(30))
+    told = score_pairs(nn.functional.normalize(known), LABELS, np.arange(30))
     assert told.auc == told.accuracy == 1.0
     assert told.roc[0] == (0.0, 0.0)
     assert told.roc[-1] == (1.0, 1.0)
-    blind = verify_pairs(nn.functional.normalize(torch.randn(30, 6, generator=generator)), LABELS, np.arange(30))
+    blind = score_pairs(nn.functional.normalize(torch.randn(30, 6, generator=generator)), LABELS, np.arange(30))
     assert blind.auc == pytest.approx(0.5, abs=0.15)
-    assert verify_pairs(known, LABELS, np.arange(6)) is None, "too few pairs of one person"
+    assert score_pairs(known, LABELS, np.arange(6)) is None, "too few pairs of one person"
 
 
 def test_features_are_what_the_last_linear_layer_sees():

@@ -4,7 +4,7 @@ import pytest
 
 from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import parse
-from ue_ray.experiments import EXPERIMENTS, SCALES, Result, experiment
+from ue_ray.experiments import EXPERIMENTS, SCALES, Result, find_experiment
 from ue_ray.experiments.report import markdown, summarised
 from ue_ray.learning.models import check_model
 from ue_ray.noise.methods import noise_config
@@ -13,7 +13,7 @@ from ue_ray.noise.methods import noise_config
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_contract(name, scale):
-    chosen, sizes = experiment(name), SCALES[scale]
+    chosen, sizes = find_experiment(name), SCALES[scale]
     recipes, arms = chosen.recipes(), chosen.arms(sizes)
     for recipe in recipes:
         noise_config(recipe.options, ["ada", "bob"], images=100, side=32)
@@ -34,7 +34,7 @@ def test_contract(name, scale):
 
 def test_an_unknown_experiment_lists_the_choices():
     with pytest.raises(UserError, match="unknown experiment 'table-1': choose one of noise-types, datasets"):
-        experiment("table-1")
+        find_experiment("table-1")
 
 
 def run(final, seed=0):

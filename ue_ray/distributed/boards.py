@@ -1,4 +1,4 @@
-"""What must outlive a worker, in actors of their own. They import neither torch nor ray: they start in no time."""
+"""Actors that keep what must outlive a worker. They import neither torch nor Ray, so that they start at once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-INTERVAL = 0.5  # seconds between two looks
+INTERVAL = 0.5  # seconds between two reads of ``watching``
 
 
 class Board:
-    """Where worker 0 writes and the driver reads: the last round (its fields), a mistake of the user's that ends it."""
+    """Worker 0 writes here and the driver reads: the last entry, and a mistake of the user's that ended the work."""
 
     def __init__(self) -> None:
         self._last: dict[str, Any] = {}
@@ -33,7 +33,7 @@ class Board:
 
 
 class Epochs:
-    """How many each victim has trained for; one that starts again, its worker lost, counts on from where it was."""
+    """Counts the epochs that each victim has trained for. A victim that starts again adds none that it had before."""
 
     def __init__(self) -> None:
         self._reached: dict[str, int] = {}
@@ -46,28 +46,29 @@ class Epochs:
 
 
 class Tries:
-    """How often each shard was begun, whatever became of its worker."""
+    """Counts how often each shard was begun, whatever became of its worker."""
 
     def __init__(self) -> None:
         self._begun: Counter[int] = Counter()
 
     def add(self, index: int) -> int:
+        """Counts one more for the shard of that number; returns its count."""
         self._begun[index] += 1
         return self._begun[index]
 
 
 @contextmanager
 def watching(read: Callable[[], T], show: Callable[[T], None]) -> Iterator[None]:
-    """Calls ``show`` with each new value that ``read`` returns, but for empty ones, while the block runs."""
+    """While the block runs, calls ``show`` with each new value of ``read``, except for empty ones."""
     stopped = threading.Event()
 
     def watch() -> None:
         shown: T | None = None
         while not stopped.wait(INTERVAL):
-            found = read()
-            if found and found != shown:
-                show(found)
-                shown = found
+            value = read()
+            if value and value != shown:
+                show(value)
+                shown = value
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

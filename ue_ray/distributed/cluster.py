@@ -1,4 +1,4 @@
-"""Joining a cluster, or starting a local one; and what it has."""
+"""Joining a Ray cluster, or starting a local one; what it holds; and errors out of its tasks."""
 
 from __future__ import annotations
 
@@ -17,97 +17,106 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ue_ray.errors import RunError, UserError
 
+DEEPEST_CAUSE = 8  # how far a chain of exceptions is followed
+
 
 def connect() -> None:
-    """Join the cluster that ``RAY_ADDRESS`` names (a submitted job finds it set); else start a local one.
+    """Joins the cluster that ``RAY_ADDRESS`` names (``ray job submit`` sets it); without it, starts a local Ray.
 
-    A bare ``ray.init()`` would join whatever cluster happens to run on this machine. Does nothing where the caller has
-    already called ``ray.init``.
+    A bare ``ray.init()`` would join whatever cluster runs on this machine. Where the caller has called ``ray.init``
+    already, nothing is done, and nothing of the caller's is changed: no variable, no logger, no setting of Ray Data.
+    Raises UserError if there is no cluster at ``RAY_ADDRESS``.
     """
-    if not joined():  # each actor pool would print a C++ remark about restarts on our console
+    if ray.is_initialized():
+        return
+    if not joined():  # each actor pool would print a C++ remark about restarts
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    # Of a task that fails, one result is fetched and raised; for each other Ray would print the traceback too.
+    # The first failure of a task is raised here. Ray would also print the traceback of each other one.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
-    if not ray.is_initialized():
-        try:
-            ray.init(
-                address=os.environ.get("RAY_ADDRESS", "local"),
-                include_dashboard=None if joined() else False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
-        except ConnectionError as error:
-            raise UserError(f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {error}") from None
+    try:
+        ray.init(
+            address=os.environ.get("RAY_ADDRESS", "local"),
+            include_dashboard=None if joined() else False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except ConnectionError as error:
+        raise UserError(f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {error}") from None
     ray.data.DataContext.get_current().enable_progress_bars = False  # ours say more
-    for noisy in ("ray.data", "ray.train"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+    for name in ("ray.data", "ray.train"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def cpus() -> float:
-    """CPUs of the cluster."""
+    """Returns the number of CPUs of the cluster."""
     return float(ray.cluster_resources().get("CPU", 1))
 
 
-def largest_nodes() -> tuple[float, int]:
-    """CPUs of the largest node, at least one, and how many nodes there are of its size."""
-    found = [max(1.0, float(node["Resources"].get("CPU", 0))) for node in ray.nodes() if node["Alive"]]
-    return max(found), found.count(max(found))
-
-
-def node_shares(node: float, nodes: int, workers: int) -> tuple[float, float]:
-    """CPUs for each of ``workers`` that craft on ``nodes`` of ``node`` CPUs, and for a task that decodes for them.
-
-    When nodes are lost and as many workers crowd on another as it takes, one such task still finds room there: their
-    shares leave it, and are too large for one worker more.
-    """
-    here = math.ceil(workers / nodes)
-    decoding = _floor(min(1.0, node / (here + 2)))
-    return _floor((node - decoding) / here), decoding
-
-
-def _floor(cpus: float) -> float:
-    return math.floor(10_000 * cpus) / 10_000  # as fine as Ray counts
-
-
 def gpus() -> float:
-    """GPUs of the cluster."""
+    """Returns the number of GPUs of the cluster."""
     return float(ray.cluster_resources().get("GPU", 0))
 
 
+def largest_nodes() -> tuple[float, int]:
+    """Returns the CPUs of the largest node, at least 1, and how many nodes have as many."""
+    sizes = [max(1.0, float(resources.get("CPU", 0))) for resources in _live_nodes()]
+    return max(sizes), sizes.count(max(sizes))
+
+
+def node_shares(node_cpus: float, nodes: int, workers: int) -> tuple[float, float]:
+    """Returns the CPUs of each of ``workers`` that craft on ``nodes`` of ``node_cpus`` each, and of each task that
+    decodes images for them.
+
+    When a node is lost, its workers move to a node that is left, as many as fit. The shares are chosen so that one
+    decoding task still fits beside them, and one more worker does not.
+    """
+    workers_a_node = math.ceil(workers / nodes)
+    decoding = _floor(min(1.0, node_cpus / (workers_a_node + 2)))
+    return _floor((node_cpus - decoding) / workers_a_node), decoding
+
+
+def _floor(cpus: float) -> float:
+    return math.floor(10_000 * cpus) / 10_000  # the precision of Ray's accounts
+
+
 def room(cpus: float, gpus: float) -> int:
-    """How many workers of so many CPUs, at least one, and GPUs each the nodes could hold, were nothing else there."""
-    each = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return sum(min(int(node.get(name, 0) // amount) for name, amount in each.items()) for node in nodes)
+    """Returns how many workers of ``cpus`` CPUs, at least 1, and ``gpus`` GPUs each the empty nodes could hold."""
+    share = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
+    return sum(min(int(node.get(name, 0) // amount) for name, amount in share.items()) for node in _live_nodes())
+
+
+def _live_nodes() -> list[dict[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def joined() -> bool:
-    """Whether this is someone's cluster, which may grow, and not a local Ray of this process's own."""
+    """Returns whether this is somebody's cluster, which may grow, and not a local Ray of this process."""
     return "RAY_ADDRESS" in os.environ
 
 
 def beside_the_driver(actor: type, *arguments: Any) -> Any:
-    """An actor without a CPU of its own on this process's node: no other node that is lost takes it along."""
+    """Starts an actor that takes no CPU on the node of this process: it is lost only together with this process."""
     place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(actor).options(num_cpus=0, scheduling_strategy=place).remote(*arguments)
 
 
 @contextmanager
 def causes() -> Iterator[None]:
-    """A UserError or RunError raised in a worker is raised here as itself, without the frameworks' wrappings."""
+    """Raises a worker's UserError or RunError as itself, without what the frameworks wrap around it; any other failure
+    of a worker as a RunError of one line."""
     try:
         yield
     except Exception as error:
-        found = _find(error)
-        if found is not None:
-            raise found from None
+        cause = _cause(error)
+        if cause is not None:
+            raise cause from None
         if isinstance(error, RayError | TrainingFailedError):
             lines = [line for line in str(error).splitlines() if line.strip()]
             raise RunError(f"{type(error).__name__}: {lines[-1].strip() if lines else 'no details'}") from error
         raise
 
 
-def _find(error: BaseException, depth: int = 0) -> UserError | RunError | None:
+def _cause(error: BaseException, depth: int = 0) -> UserError | RunError | None:
     if isinstance(error, RayTaskError):  # it may also *be* a UserError by inheritance, with a traceback for its text
         inner: list[BaseException | None] = [error.cause]
     elif isinstance(error, UserError | RunError):
@@ -115,8 +124,8 @@ def _find(error: BaseException, depth: int = 0) -> UserError | RunError | None:
     else:
         inner = [*getattr(error, "worker_failures", {}).values(), error.__cause__, error.__context__]
     for candidate in inner:
-        if candidate is not None and depth < 8:
-            found = _find(candidate, depth + 1)
-            if found is not None:
-                return found
+        if candidate is not None and depth < DEEPEST_CAUSE:
+            cause = _cause(candidate, depth + 1)
+            if cause is not None:
+                return cause
     return None

@@ -112,6 +112,8 @@ def make_plan(job: Job) -> Plan:
     use_gpu = _use_gpu(job.options.workers)
     surveyed = survey(job.source, job.options.handling)
     summary = surveyed.summary
+    if job.source.split is not None:
+        say(f"split: {job.source.split} of {', '.join(job.source.splits)}; --split chooses another")
     say(f"input: {job.input}: {summary.count:,} images in {len(summary.class_names)} classes")
     if job.artifact is not None:
         labels_for_artifact(summary.class_names, job.artifact.config.class_names, job.class_map)

@@ -1,4 +1,4 @@
-"""Listing an input in a task: the driver learns numbers, the rows stay in the object store."""
+"""Lists an input in a task: its rows stay in the object store, and the driver gets a summary."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ue_ray.storage.inputs.listing import NO_LABEL, Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling
 from ue_ray.storage.outputs.shards import plan_shards
 
-FINGERPRINT = b"fingerprint"  # of the whole listing, on its table
+FINGERPRINT = b"fingerprint"  # the key, in the metadata of a table, of the fingerprint of its listing
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a driver knows of an input, whatever its size.
+    """What the driver gets of an input, whatever the size of the input.
 
-    ``labelled``: of the ``count`` entries, those that have a class; ``side``: at which surrogates and victims see its
-    images; ``shards``: in how many it is cut.
+    ``count``: the images; ``labelled``: those that have a class; ``side``: the side, in pixels, at which surrogates and
+    victims see them; ``shards``: the number of shards that they are cut into.
     """
 
     count: int
@@ -37,8 +37,8 @@ class Summary:
 
 @dataclass(frozen=True)
 class Survey:
-    """A listed input. ``table`` and ``plan`` are references: to the listing's rows, and to the (start, stop) of each
-    shard, int64 [shards, 2]. When the node that holds them is lost, Ray lists the input once more."""
+    """A listed input. ``table`` and ``plan`` are references: to the rows of the listing, and to the (start, stop) of
+    each shard, int64 [shards,2]. If the node that holds them is lost, Ray lists the input again."""
 
     source: Source
     handling: Handling
@@ -47,7 +47,7 @@ class Survey:
     plan: ray.ObjectRef
 
     def rows(self) -> pa.Table:
-        """The listing's rows. Raises UserError if they are not those that the driver knows."""
+        """Returns the rows of the listing. Raises UserError if they are not those of the summary."""
         table = ray.get(self.table)
         if (table.schema.metadata or {}).get(FINGERPRINT) != self.summary.fingerprint.encode():
             raise UserError("the input changed while it was read, and its listing was lost with a node: start again")
@@ -55,15 +55,15 @@ class Survey:
 
 
 def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
-    """List ``source``, to be read by ``handling``. Raises UserError for an input that cannot be protected."""
+    """Lists ``source``; ``handling`` says how its images are read. Raises UserError for an input of no use."""
     refs: Any = _survey.remote(source, handling)
     summary, table, plan = refs
     with causes():
         return Survey(source, handling, ray.get(summary), table, plan)
 
 
-# Without a CPU of their own: when their results are lost with a node, they are made again while those who wait for them
-# may hold every CPU that is left.
+# These tasks take no CPU. If their results are lost with a node, Ray runs them again, while those who wait for the
+# results may hold all CPUs that are left.
 @ray.remote(num_returns=3, num_cpus=0, scheduling_strategy="SPREAD")
 def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.ndarray]:
     listing = source.list()
@@ -76,7 +76,10 @@ def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.n
 
 
 def craft_blocks(survey: Survey, fraction: float, seed: int) -> tuple[int, int, Any]:
-    """How many rows the noise is crafted on, in how many blocks, and a reference to the blocks' rows."""
+    """Chooses a ``fraction`` of each class to craft on.
+
+    Returns the number of rows, the number of blocks that they make, and a reference to the rows of each block.
+    """
     refs: Any = _craft_blocks.remote(survey.table, fraction, seed)
     rows, count, plan = refs
     return ray.get(rows), ray.get(count), plan

@@ -1,8 +1,8 @@
-"""Verifying on Ray: each recorded file is read and judged by a task; only what it found comes back."""
+"""Verifies a committed output on Ray: a task reads and judges each recorded file; only its findings come back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -12,41 +12,69 @@ import numpy as np
 import ray
 import torch
 
+from ue_ray.cli import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.console import Progress
-from ue_ray.errors import FaultsFound
-from ue_ray.protection.verify import Verification
+from ue_ray.errors import FaultsFound, option
+from ue_ray.evaluation.options import read_options
+from ue_ray.protection.verify import Verification as OutputCheck
 from ue_ray.protection.verify_file import FileCheck, FileChecker, Originals
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.inputs.options import SourceOptions
 from ue_ray.storage.outputs.shards import FileRecord
 
 
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(SourceOptions):
+    """What the output is compared with, and how that is read: as it was said to protect."""
+
+    input: str | None = option(
+        "What the output was made of: each image is then compared with its original, and none may be missing.", None
+    )
+
+
 @dataclass(frozen=True)
-class VerifyConfig:
-    """Read a committed output again, every byte of it, and say what is not as it was committed."""
+class Verification:
+    """The outcome of ``verify``. ``faults``: a line for each, which names the file; ``summary``: one line."""
 
     output: str
-    """What protect_dataset.py wrote."""
-    input: str | None = None
-    """What it was made of: each image is then held beside its original, and nothing may be missing."""
-    labels: str | None = None
-    """Where the input's labels come from, as it was said to protect_dataset.py."""
+    faults: list[str]
+    summary: str
+
+    def __str__(self) -> str:
+        return self.summary
 
 
-def verify(config: VerifyConfig) -> None:
-    """Print every fault, and a summary. Raises FaultsFound if there is one, UserError where there is no output."""
-    source = open_source(config.input, config.labels) if config.input else None
-    verification = Verification(absolute(config.output), source, _know)
+def verify(
+    output: str, input: str | None = None, on_fault: Callable[[str], None] | None = None, **options: Any
+) -> Verification:
+    """Reads every byte of the committed output at ``output`` again, and finds what is not as it was committed.
+
+    With ``input``, what the output was made of, each image is compared with its original, and every image of the input
+    must be in the output. ``options``: those of ``ue-ray verify --help``, by name; they say how ``input`` is read.
+    ``on_fault`` is called with each fault as it is found.
+
+    Raises UserError if there is no committed output or the input cannot be listed, RunError if a place is out of reach.
+
+    Example:
+        >>> import ue_ray
+        >>> ue_ray.verify("protected", "photos").faults  # doctest: +SKIP
+        []
+    """
+    given = read_options(VerifyOptions, {"input": input, **options})
+    source = open_source(given.input, **given.source) if given.input else None
+    check = OutputCheck(absolute(output), source, _list_on_ray)
     cluster.connect()
     progress = Progress("verify")
-    for fault in verification.faults(partial(check_on_ray, progress=progress)):
-        progress.clear()
-        print(fault, flush=True)
-    if verification.count:
-        raise FaultsFound(verification.summary())
-    print(verification.summary())
+    faults = []
+    for fault in check.faults(partial(check_on_ray, progress=progress)):
+        faults.append(fault)
+        if on_fault:
+            progress.clear()
+            on_fault(fault)
+    return Verification(check.uri, faults, check.summary())
 
 
 @dataclass(frozen=True)
@@ -65,11 +93,11 @@ class _InputOnRay:
         return ray.get(self.originals)
 
 
-def _know(source: Source) -> _InputOnRay:
-    refs: Any = _list.remote(source)
-    known, originals = refs
+def _list_on_ray(source: Source) -> _InputOnRay:
+    references: Any = _list.remote(source)
+    names, originals = references
     with cluster.causes():
-        class_names, fingerprint = ray.get(known)
+        class_names, fingerprint = ray.get(names)
     return _InputOnRay(class_names, fingerprint, originals)
 
 
@@ -85,7 +113,7 @@ def _left_out(originals: Originals, ids: np.ndarray) -> list[str]:
 
 
 def check_on_ray(checker: FileChecker, records: Iterable[FileRecord], progress: Progress) -> Iterator[FileCheck]:
-    """The check of each record, in no particular order; two tasks a CPU are under way at most."""
+    """Yields the check of each record, as they end; at most two tasks a CPU are under way."""
     records = list(records)
     shared = ray.put(checker)
     waiting, pending = iter(records), list[ray.ObjectRef]()
@@ -107,3 +135,20 @@ def check_on_ray(checker: FileChecker, records: Iterable[FileRecord], progress: 
 def _check(checker: FileChecker, record: FileRecord) -> FileCheck:
     torch.set_num_threads(1)
     return checker(record)
+
+
+def command() -> Command:
+    """Returns ``ue-ray verify``: prints each fault as it is found, then the summary."""
+
+    def run(**given: Any) -> None:
+        verification = verify(**given, on_fault=partial(print, flush=True))
+        if verification.faults:
+            raise FaultsFound(verification.summary)
+        print(verification)
+
+    return Command(
+        required={"output": "What protect wrote."},
+        sections={"Comparison": VerifyOptions},
+        run=run,
+        unfinished="the output was not verified",
+    )

@@ -1,4 +1,7 @@
-"""Verification: do two images show the same person? By the cosine similarity of a network's features (Appendix G)."""
+"""Judges whether two images show the same person, by the cosine similarity of a network's features.
+
+The paper calls this verification (Appendix G).
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,17 @@ from ue_ray.learning.compute import Compute
 
 MOST_PAIRS = 3000  # of each kind, as in the LFW protocol
 FOLDS = 10
-DRAWN = 100  # points of a ROC curve that are kept
+ROC_POINTS = 100  # that are kept
 
 
 @dataclass(frozen=True)
-class Verification:
-    """``pairs``: how many, half of them of one person. ``auc``: the area under the ROC curve. ``accuracy`` and
-    ``spread``: mean and standard deviation over ten folds, the threshold of each chosen on the nine others. ``roc``:
-    points (false positive rate, true positive rate)."""
+class PairScores:
+    """How well pairs are judged.
+
+    ``pairs``: their number; half of them are of one person. ``auc``: the area under the ROC curve. ``accuracy`` and
+    ``spread``: mean and standard deviation over ten folds, in [0, 1]; the threshold for each fold is chosen on the
+    other nine. ``roc``: points (false positive rate, true positive rate).
+    """
 
     pairs: int
     auc: float
@@ -33,41 +39,45 @@ class Verification:
 
 
 def draw_pairs(labels: np.ndarray, rows: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs among ``rows``, int64 [n,2], and whether both have one label, bool [n]: at most ``MOST_PAIRS`` of each
-    kind, and as many of the one as of the other. None are drawn twice."""
+    """Draws pairs among ``rows``: returns the pairs, int64 [n,2], and whether both images have one label, bool [n].
+
+    Half of them are of one label. No pair is drawn twice, and at most ``MOST_PAIRS`` of each kind are drawn.
+    """
     generator = np.random.default_rng(seed)
-    alike = _alike(labels, rows)
-    unlike = len(rows) * (len(rows) - 1) // 2 - len(alike)
-    count = min(MOST_PAIRS, len(alike), unlike)
-    pairs = np.concatenate([alike[generator.choice(len(alike), count, False)], _unlike(labels, rows, count, generator)])
+    same = _same_label_pairs(labels, rows)
+    others = len(rows) * (len(rows) - 1) // 2 - len(same)
+    count = min(MOST_PAIRS, len(same), others)
+    drawn = same[generator.choice(len(same), count, False)]
+    pairs = np.concatenate([drawn, _draw_other_pairs(labels, rows, count, generator)])
     order = generator.permutation(2 * count)
     return pairs[order], order < count
 
 
-def _alike(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """All pairs of one label."""
-    found = [np.zeros((0, 2), np.int64)]
+def _same_label_pairs(labels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns all pairs of one label."""
+    pairs = [np.zeros((0, 2), np.int64)]
     for label in np.unique(labels[rows]):
-        of = rows[labels[rows] == label]
-        found.append(np.stack([of[side] for side in np.triu_indices(len(of), 1)], axis=1))
-    return np.concatenate(found)
+        members = rows[labels[rows] == label]
+        pairs.append(np.stack([members[side] for side in np.triu_indices(len(members), 1)], axis=1))
+    return np.concatenate(pairs)
 
 
-def _unlike(labels: np.ndarray, rows: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """``count`` pairs of two labels: of 100,000 photos there are five billion, so they are drawn, not listed."""
-    found = np.zeros((0, 2), np.int64)
-    while len(found) < count:
+def _draw_other_pairs(labels: np.ndarray, rows: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draws ``count`` pairs of two labels. They are not listed: 100,000 photos have five billion."""
+    pairs = np.zeros((0, 2), np.int64)
+    while len(pairs) < count:
         drawn = np.sort(rows[generator.integers(len(rows), size=(2 * count, 2))], axis=1)
-        found = np.unique(np.concatenate([found, drawn[labels[drawn[:, 0]] != labels[drawn[:, 1]]]]), axis=0)
-    return found[generator.choice(len(found), count, False)]
+        pairs = np.unique(np.concatenate([pairs, drawn[labels[drawn[:, 0]] != labels[drawn[:, 1]]]]), axis=0)
+    return pairs[generator.choice(len(pairs), count, False)]
 
 
 @torch.inference_mode()
 def features(network: nn.Module, data: LabelledImages, compute: Compute, batch_size: int = 500) -> Tensor:
-    """What the network's last linear layer sees, each of length 1: float32 [n,F] on the CPU."""
+    """Returns the input of the network's last linear layer for each image, scaled to length 1: float32 [n,F], on the
+    CPU."""
     *_, last = (module for module in network.modules() if isinstance(module, nn.Linear))
-    seen: list[Tensor] = []
-    hook = last.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].float().cpu()))
+    batches: list[Tensor] = []
+    hook = last.register_forward_pre_hook(lambda module, inputs: batches.append(inputs[0].float().cpu()))
     network.eval()
     pixels, _ = tensors(data)
     try:
@@ -75,19 +85,22 @@ def features(network: nn.Module, data: LabelledImages, compute: Compute, batch_s
             network(compute.images(pixels[start : start + batch_size]))
     finally:
         hook.remove()
-    return functional.normalize(torch.cat(seen))
+    return functional.normalize(torch.cat(batches))
 
 
-def verify_pairs(found: Tensor, labels: np.ndarray, rows: np.ndarray, seed: int = 0) -> Verification | None:
-    """Of pairs among ``rows``, by the ``features`` of all images; None where there are fewer than ten of a kind."""
+def score_pairs(vectors: Tensor, labels: np.ndarray, rows: np.ndarray, seed: int = 0) -> PairScores | None:
+    """Judges pairs among ``rows`` by the ``vectors`` of all images (``features``), float32 [n,F].
+
+    Returns None where there are fewer than ten pairs of a kind.
+    """
     pairs, same = draw_pairs(labels, rows, seed)
     if len(pairs) < 2 * FOLDS:
         return None
-    similarity = (found[pairs[:, 0]] * found[pairs[:, 1]]).sum(1).numpy()
+    similarity = (vectors[pairs[:, 0]] * vectors[pairs[:, 1]]).sum(1).numpy()
     false, true = roc(similarity, same)
     accuracies = fold_accuracies(similarity, same)
-    kept = np.unique(np.linspace(0, len(false) - 1, DRAWN).round().astype(int))
-    return Verification(
+    kept = np.unique(np.linspace(0, len(false) - 1, ROC_POINTS).round().astype(int))
+    return PairScores(
         pairs=len(pairs),
         auc=float(np.trapezoid(true, false)),
         accuracy=float(np.mean(accuracies)),
@@ -97,7 +110,10 @@ def verify_pairs(found: Tensor, labels: np.ndarray, rows: np.ndarray, seed: int 
 
 
 def roc(similarity: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates at every threshold, from (0, 0) to (1, 1); equal similarities are one threshold."""
+    """Returns the false and the true positive rates at every threshold, from (0, 0) to (1, 1).
+
+    Equal similarities are one threshold.
+    """
     order = np.argsort(-similarity, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(similarity[order])), len(order) - 1)
     true, false = (np.cumsum(kind[order])[ends] / kind.sum() for kind in (same, ~same))
@@ -105,19 +121,19 @@ def roc(similarity: np.ndarray, same: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def fold_accuracies(similarity: np.ndarray, same: np.ndarray) -> Sequence[float]:
-    """Of each of ten folds, the share judged rightly by the threshold that judges most of the other nine rightly."""
+    """Returns the share of each of ten folds that is judged rightly, by the best threshold of the other nine."""
     fold = np.arange(len(same)) % FOLDS
-    found = []
-    for out in range(FOLDS):
-        threshold = _best_threshold(similarity[fold != out], same[fold != out])
-        found.append(float(np.mean((similarity[fold == out] >= threshold) == same[fold == out])))
-    return found
+    shares = []
+    for k in range(FOLDS):
+        threshold = _best_threshold(similarity[fold != k], same[fold != k])
+        shares.append(float(np.mean((similarity[fold == k] >= threshold) == same[fold == k])))
+    return shares
 
 
 def _best_threshold(similarity: np.ndarray, same: np.ndarray) -> float:
     order = np.argsort(-similarity, kind="stable")
-    right = np.cumsum(np.where(same[order], 1, -1))  # taken for pairs down to here: those that are, less those not
-    best = int(np.argmax(right))
-    if right[best] <= 0:
+    gain = np.cumsum(np.where(same[order], 1, -1))  # of those above a threshold: of one person, less of two
+    best = int(np.argmax(gain))
+    if gain[best] <= 0:
         return np.inf
-    return float(similarity[order][best : best + 2].mean())  # half-way to the next, which is not taken for a pair
+    return float(similarity[order][best : best + 2].mean())  # half-way to the next similarity

@@ -1,4 +1,4 @@
-"""Guards of a claim: checks that object, in one line and with the numbers, where the results do not carry it."""
+"""Guards: checks that object, in a line with the numbers, where results do not support a claim of protection."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
@@ -9,22 +9,22 @@ from ue_ray.evaluation.measures import Estimate, SummaryRow, levels, mean_curve,
 
 Guard = dict[str, str]
 
-HOLDS = 0.10  # protection holds when the protected victim ends at least this far below the clean one
-AS_WELL = 0.05  # random noise within this of the protected victim protects as well
-EARLY = 0.05  # a peak this far above the final accuracy is worth stopping early for
-RISING = 0.02  # a curve that gained more than this over its last quarter has not settled
-ABOVE_CHANCE = 0.20  # a clean victim nearer to chance than this has learned too little to lose
-FITTED = 0.90  # a clean victim below this train accuracy may have more to learn
-HALF_LEVEL = 0.5 / 255 + 1e-6  # rounding to 8 bits
-FEW_MISSING = 0.01  # more clean images than this without a twin: the smaller set alone may lower the accuracy
+HOLDS = 0.10  # protection holds if the protected victim ends at least this far below the clean victim
+AS_WELL = 0.05  # random noise protects as well if its victim ends within this of the protected victim
+EARLY = 0.05  # early stopping helps the taker if the peak is this far above the final accuracy
+RISING = 0.02  # a victim is still improving if its curve gained more than this over its last quarter
+ABOVE_CHANCE = 0.20  # a clean victim has learned too little if it ends nearer to chance than this
+FITTED = 0.90  # a clean victim may have more to learn if its train accuracy is below this
+HALF_LEVEL = 0.5 / 255 + 1e-6  # what rounding to 8 bits may add to a change
+FEW_MISSING = 0.01  # with more clean images than this unprotected, the smaller set may lower the accuracy by itself
 FEW_TEST_IMAGES = 500
 
 
 def find_guards(results: Mapping[str, Any]) -> list[Guard]:
-    """All objections to ``results``, as ``{"name", "level": "warning" | "note", "message"}``, in a fixed order.
+    """Returns all objections to ``results``, in a fixed order: the name, level (warning or note) and message of each.
 
-    Victims are judged on their mean over seeds, and without a countermeasure where they were trained so; whether the
-    protection holds, after each countermeasure. A message names the victim and, where there is one, the countermeasure.
+    Victims are judged by their mean over seeds. Whether the protection holds is judged for each countermeasure, all
+    else only without a countermeasure, if there are such victims. A message names the victim and the countermeasure.
     """
     data = results["data"]
     rows = summarise(results["runs"])
@@ -68,7 +68,7 @@ def _clean_victim(row: SummaryRow, chance: float) -> Iterator[Guard]:
 
 
 def _rise(curve: Sequence[float], start: float) -> float:
-    """The last value less the mean of the quarter before it; a curve of one epoch rose from ``start``."""
+    """Returns the last value less the mean of the quarter before it; a curve of a single epoch rose from ``start``."""
     if not curve:
         return 0.0
     quarter = max(1, len(curve) // 4)

@@ -1,4 +1,4 @@
-"""What each victim reached, in a file of its own from the moment it is trained: an evaluation goes on where it was."""
+"""Keeps the result of each victim in a file of its own, so that an evaluation that was cut off can go on."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from ue_ray.storage.filesystem import check_writable, join, list_names, read_if_
 
 RUNS = "runs"
 TRACKED = "tracked"
-OURS = {RUNS, TRACKED, "results.json", "report.html", "tensorboard"}
+OURS = {RUNS, TRACKED, "results.json", "report.html", "tensorboard"}  # all that an evaluation writes
+_DIGEST_NAMES = {"pair_classes": "verified"}  # as file names of earlier runs have them
 
 
 @dataclass(frozen=True)
 class VictimRun:
-    """One victim to be trained; all that decides what comes of it.
+    """One victim to train: everything that decides its result.
 
-    ``train`` and ``test`` identify the images (``Summary.fingerprint`` and, for an output, its manifest's digest;
-    for the control also its budget). ``verified``: the people within which, and without which, pairs of test images are
-    verified; empty: none are. ``workers``: how many train it together, each of which draws its own chance.
+    ``train_set``: what it is trained on, such as ``clean``. ``train`` and ``test`` identify the images: the fingerprint
+    of a listing, the digest of a manifest, the budget of a control. ``side``: the side of the images, in pixels.
+    ``pair_classes``: the people whose test images, and those of all others, are judged in pairs (``face_pairs``), if
+    any. ``workers``: the number of workers that train it together.
     """
 
     plan: TrainingPlan
@@ -31,26 +33,30 @@ class VictimRun:
     train: str
     test: str
     side: int
-    verified: tuple[int, ...] = ()
+    pair_classes: tuple[int, ...] = ()
     workers: int = 1
 
     @property
     def file_name(self) -> str:
-        """Readable, and another for whatever differs. What is not asked for is not named: older runs are found."""
+        """The name of the file of its result: readable, and different for different runs.
+
+        Fields with their default value are left out of the digest, so that a new field does not rename earlier runs.
+        """
         defaults = {field.name: field.default for field in fields(self)}
-        decided = {name: value for name, value in asdict(self).items() if value != defaults[name]}
-        digest = sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
+        decisive = {name: value for name, value in asdict(self).items() if value != defaults[name]}
+        named = {_DIGEST_NAMES.get(name, name): value for name, value in decisive.items()}
+        digest = sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.plan.model}-{self.train_set}-{self.countermeasure}-seed{self.plan.seed}-{digest}.json"
 
 
 @dataclass(frozen=True)
 class VictimRuns:
-    """The finished runs of the evaluation at ``uri``."""
+    """The results of the evaluation at ``uri``, a file for each run."""
 
     uri: str
 
     def check(self) -> None:
-        """Raises UserError for a place that cannot be written, or holds what no evaluation put there."""
+        """Raises UserError if the place cannot be written, or holds something that no evaluation writes."""
         try:
             if foreign := sorted(set(list_names(self.uri)) - OURS):
                 raise UserError(f"{self.uri}: holds {foreign[0]}, and no evaluation: choose an empty place")
@@ -59,13 +65,14 @@ class VictimRuns:
             raise UserError(f"{self.uri}: cannot be written: {one_line(error)}") from error
 
     def finished(self, run: VictimRun) -> dict[str, Any] | None:
-        """What came of ``run``; None if it has not been trained, or its file is no whole one."""
+        """Returns the entry of ``run`` in results.json; None if it was not trained, or if its file is incomplete."""
         text = read_if_there(join(self.uri, RUNS, run.file_name))
         try:
-            found: dict[str, Any] | None = json.loads(text) if text else None
+            entry: dict[str, Any] | None = json.loads(text) if text else None
         except ValueError:
             return None
-        return found
+        return entry
 
-    def write(self, run: VictimRun, result: dict[str, Any]) -> None:
-        write_bytes(join(self.uri, RUNS, run.file_name), json.dumps(result, indent=1).encode())
+    def write(self, run: VictimRun, entry: dict[str, Any]) -> None:
+        """Writes the entry of ``run`` in results.json to a file of its own."""
+        write_bytes(join(self.uri, RUNS, run.file_name), json.dumps(entry, indent=1).encode())

@@ -1,4 +1,4 @@
-"""Victims' learning curves where people already look at theirs: TensorBoard, MLflow, Weights & Biases."""
+"""Shows the learning curves of victims in TensorBoard, MLflow, and Weights & Biases."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ue_ray.evaluation.runs import TRACKED, VictimRun
 from ue_ray.storage.filesystem import join, read_if_there, write_bytes
 
 PROJECT = "ue_ray"
-Tracker = Callable[[VictimRun, Mapping[str, Any], str], None]  # a run, its entry of results.json, the output's URI
+Tracker = Callable[[VictimRun, Mapping[str, Any], str], None]  # a run, its entry in results.json, the output's URI
 
 
 def tensorboard(run: VictimRun, entry: Mapping[str, Any], output: str) -> None:
-    """An event file under ``output``/tensorboard/, which may be a bucket: TensorBoard reads those."""
+    """Writes an event file below ``output``/tensorboard/, which may be in a bucket: TensorBoard reads those too."""
     from tensorboardX import SummaryWriter
 
     place = join(output, "tensorboard", run.file_name.removesuffix(".json"))
@@ -33,7 +33,7 @@ def tensorboard(run: VictimRun, entry: Mapping[str, Any], output: str) -> None:
 
 
 def mlflow(run: VictimRun, entry: Mapping[str, Any], output: str) -> None:
-    """A run of the experiment ``ue_ray``, where ``MLFLOW_TRACKING_URI`` says (MLflow's own default without it)."""
+    """Logs a run of the experiment ``ue_ray`` at ``MLFLOW_TRACKING_URI``, or at MLflow's default."""
     import mlflow
 
     mlflow.set_experiment(PROJECT)
@@ -44,7 +44,7 @@ def mlflow(run: VictimRun, entry: Mapping[str, Any], output: str) -> None:
 
 
 def wandb(run: VictimRun, entry: Mapping[str, Any], output: str) -> None:
-    """A run of the project ``ue_ray``; ``WANDB_MODE=offline`` and what else W&B reads from the environment hold."""
+    """Logs a run of the project ``ue_ray``; ``WANDB_MODE`` and the other variables of W&B hold."""
     import wandb
 
     name = run.file_name.removesuffix(".json")
@@ -58,9 +58,9 @@ PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
 
 def parse_trackers(text: str) -> dict[str, Tracker]:
-    """``"tensorboard,mlflow"`` -> the trackers by name, none for an empty text.
+    """Returns the trackers in a text such as ``"tensorboard,mlflow"``, by name; none for an empty text.
 
-    Raises UserError for a name that there is not, and for a package that is not installed.
+    Raises UserError for an unknown name, and for a package that is not installed.
     """
     names = choose_all(text, TRACKERS, "tracker")
     for name in names:
@@ -70,31 +70,31 @@ def parse_trackers(text: str) -> dict[str, Tracker]:
 
 
 def show(trackers: Mapping[str, Tracker], run: VictimRun, entry: Mapping[str, Any], output: str) -> list[str]:
-    """Show ``run`` to those of ``trackers`` that have not seen it; a file under ``output``/tracked/ says who has.
+    """Shows ``run`` to each of ``trackers`` once; a file below ``output``/tracked/ says that it was shown.
 
-    Returns a line for each that failed: a service out of reach must not end hours of training. It is shown the run when
-    the evaluation is run again.
+    Returns a line for each tracker that failed: a service out of reach must not end hours of training. It is shown the
+    run when the evaluation is run again.
     """
     failed = []
     for name, tracker in trackers.items():
-        seen = join(output, TRACKED, name, run.file_name)
-        if read_if_there(seen) is not None:
+        mark = join(output, TRACKED, name, run.file_name)
+        if read_if_there(mark) is not None:
             continue
         try:
             tracker(run, entry, output)
         except Exception as error:
             failed.append(f"--track {name}: {run.file_name.removesuffix('.json')} is not shown: {one_line(error)}")
         else:
-            write_bytes(seen, b"shown\n")
+            write_bytes(mark, b"shown\n")
     return failed
 
 
 def settings(run: VictimRun) -> dict[str, Any]:
-    """What a run is, for a tracker's table of runs."""
+    """Returns what a run is, for the tracker's table of runs."""
     return {**asdict(run.plan), "train_set": run.train_set, "countermeasure": run.countermeasure, "side": run.side}
 
 
 def measures(epoch: Mapping[str, Any]) -> dict[str, float]:
-    """Of one epoch: accuracies in [0, 1]."""
+    """Returns the accuracies in [0, 1] and the loss of an epoch, by the names of their charts."""
     names = {"test_accuracy": "accuracy/test", "train_accuracy": "accuracy/train", "train_loss": "loss/train"}
-    return {written: epoch[name] for name, written in names.items()}
+    return {chart: epoch[name] for name, chart in names.items()}

@@ -1,4 +1,4 @@
-"""A victim's training, from its first weights to its confusion matrix."""
+"""Trains a victim, and measures it after each epoch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ue_ray.errors import UserError
+from ue_ray.errors import choose
 from ue_ray.evaluation.countermeasures import Countermeasure
 from ue_ray.evaluation.countermeasures.none import Nothing
 from ue_ray.images.labelled import LabelledImages
@@ -29,7 +29,10 @@ def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Crops each image at random, zero-padded by 4 pixels a 32 pixels of side. uint8 [N,H,W,3] -> the same."""
+    """Crops each image at random from itself with a black border, an eighth of its side: uint8 [N,H,W,3] -> the same.
+
+    The border is 4 pixels wide for images of side 32.
+    """
     count, height, width, _ = images.shape
     pad = max(1, round(height / 8))
     padded = functional.pad(images, (0, 0, pad, pad, pad, pad))
@@ -47,17 +50,11 @@ AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 }
 
 
-def check_augmentation(name: str) -> None:
-    """Raises UserError, listing the choices, when there is no augmentation of that name."""
-    if name not in AUGMENTATIONS:
-        raise UserError(f"unknown augmentation {name!r}: choose one of {', '.join(AUGMENTATIONS)}")
-
-
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of a victim's training reached; accuracies in [0, 1].
+    """What a victim reached in one epoch; accuracies in [0, 1]. ``epoch`` counts from 1.
 
-    ``held_out_accuracy``: on the training images that a countermeasure keeps back; None where it keeps none.
+    ``held_out_accuracy``: on the training images that the countermeasure keeps back; None where it keeps none.
     """
 
     epoch: int
@@ -70,9 +67,12 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Training:
-    """The learning curve; the epoch whose network is taken, the last if nothing was held out to choose it by; that
-    network's ``confusion`` on the test images, int64 [K,K]: rows are the true classes, columns the predicted; and the
-    ``network`` after the last epoch."""
+    """A finished training.
+
+    ``curve``: an entry for each epoch; ``taken``: the epoch whose network counts, the last if no images were held out
+    to choose it by; ``confusion``: how often that network takes each class for each on the test images, int64 [K,K],
+    rows are the true classes; ``network``: after the last epoch.
+    """
 
     curve: list[Epoch]
     taken: Epoch
@@ -82,7 +82,7 @@ class Training:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a victim is trained; the defaults are the paper's (Appendix B), its 60 epochs left to the caller."""
+    """How a victim is trained. The defaults are the paper's (Appendix B), which trains for 60 epochs."""
 
     model: str
     epochs: int
@@ -101,64 +101,89 @@ def train_classifier(
     countermeasure: Countermeasure | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Training:
-    """Train a network from scratch on ``train`` and measure it on ``test`` after each epoch.
+    """Trains a new network on ``train``, and measures it on ``test`` after each epoch; ``on_epoch`` gets each epoch.
 
-    ``train`` is purified already; what else ``countermeasure`` does is done here. ``on_epoch`` is told of each as it
-    ends.
+    ``train`` is already purified; what else ``countermeasure`` does is done here. Raises UserError for an unknown model
+    or augmentation.
 
-    Several workers call it together, each with all of ``train`` and ``test``, and get the same back but the seconds.
-    Each takes its part of every global batch of ``plan.batch_size`` rows; batch normalisation is over all parts
-    (``data_parallel``), an adversary or a mixture sees its own. The seed gives them one order of the rows, and each its
-    own chance for augmentations, countermeasures and dropout: seed and number of workers decide what comes of it.
+    Several workers may call this together, each with all images. They get the same result, except for the seconds. Each
+    takes its part of every batch of ``plan.batch_size`` rows. Batch normalisation is over the whole batch
+    (``data_parallel``), while adversarial training and mixtures see only the part. The seed decides the order of the
+    rows, and gives each worker its own chance for augmentation, countermeasure and dropout: the same seed and number
+    of workers give the same result.
     """
-    check_augmentation(plan.augmentation)
+    choose(plan.augmentation, AUGMENTATIONS, "augmentation")
     measure = countermeasure or Nothing("")
     held_out = None
     if measure.held_out:
         train, held_out = _split(train, measure.held_out, plan.seed)
-    torch.manual_seed(plan.seed)
-    network = compute.place(build(plan.model, num_classes, train.images.shape[1]))
-    steps = WeightSteps(network, compute, plan.learning_rate)
-    generator = chance = torch.Generator().manual_seed(plan.seed)
-    if world_size() > 1:
-        seeds = torch.randint(1 << 62, (world_size(),), generator=torch.Generator().manual_seed(plan.seed))
-        chance = torch.Generator().manual_seed(int(seeds[rank()]))
-        torch.manual_seed(int(seeds[rank()]))  # dropout draws from the global generator
-    augment = AUGMENTATIONS[plan.augmentation]
-    pixels, labels = tensors(train)
-    batches = max(1, len(train) // plan.batch_size)  # the last, smaller batch is spread over the others by reshuffling
+    trainer = _Trainer(train, num_classes, plan, compute, measure)
     curve: list[Epoch] = []
     taken, confusion = None, torch.zeros(0, 0)
     for epoch in range(plan.epochs):
         started = time.perf_counter()
-        order = torch.randperm(len(train), generator=generator)
-        loss = torch.zeros((), device=compute.device)
-        wrong = torch.zeros((), dtype=torch.int64, device=compute.device)
-        seen = 0
+        loss, train_accuracy = trainer.train_epoch(epoch)
+        counts = confusion_on(trainer.network, test, num_classes, compute)
+        held = accuracy(confusion_on(trainer.network, held_out, num_classes, compute)) if held_out is not None else None
+        seconds = time.perf_counter() - started
+        curve.append(Epoch(epoch + 1, loss, train_accuracy, accuracy(counts), seconds, held))
+        on_epoch(curve[-1])
+        if taken is None or (held or 0.0) >= (taken.held_out_accuracy or 0.0):
+            taken, confusion = curve[-1], counts
+    assert taken is not None
+    return Training(curve, taken, confusion, trainer.network)
+
+
+class _Trainer:
+    """A network in training, with its data and its sources of chance."""
+
+    def __init__(
+        self, train: LabelledImages, num_classes: int, plan: TrainingPlan, compute: Compute, measure: Countermeasure
+    ) -> None:
+        self.num_classes, self.plan, self.compute, self.measure = num_classes, plan, compute, measure
+        torch.manual_seed(plan.seed)
+        self.network = compute.place(build(plan.model, num_classes, train.images.shape[1]))
+        self.steps = WeightSteps(self.network, compute, plan.learning_rate)
+        self.order, self.chance = _generators(plan.seed)
+        self.pixels, self.labels = tensors(train)
+
+    def train_epoch(self, epoch: int) -> tuple[float, float]:
+        """Trains for one epoch, counted from 0; returns the mean loss and the training accuracy in [0, 1]."""
+        size = self.plan.batch_size
+        batches = max(1, len(self.labels) // size)  # an incomplete batch is left out, of other rows each time
+        order = torch.randperm(len(self.labels), generator=self.order)
+        loss = torch.zeros((), device=self.compute.device)
+        wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
         for batch in range(batches):
-            rows = order[batch * plan.batch_size : (batch + 1) * plan.batch_size]
-            rate = cosine_learning_rate(plan.learning_rate, epoch + batch / batches, plan.epochs)
-            steps.optimizer.param_groups[0]["lr"] = rate
-            own = own_part(rows)
-            images = compute.images(augment(pixels[own], chance))
-            targets = labels[own].to(compute.device)
-            if measure.augments:
-                targets = functional.one_hot(targets, num_classes).to(torch.float32)
-                images, targets = measure.augment(images, targets, network, chance)
-            batch_loss, batch_wrong = steps.step(images, targets, len(rows))
+            rows = order[batch * size : (batch + 1) * size]
+            rate = cosine_learning_rate(self.plan.learning_rate, epoch + batch / batches, self.plan.epochs)
+            self.steps.optimizer.param_groups[0]["lr"] = rate
+            batch_loss, batch_wrong = self.steps.step(*self._part(own_part(rows)), len(rows))
             loss += batch_loss
             wrong += batch_wrong
-            seen += len(rows)
-        loss, wrong = sum_over_workers(loss), sum_over_workers(wrong)
-        found = confusion_on(network, test, num_classes, compute)
-        known = accuracy(confusion_on(network, held_out, num_classes, compute)) if held_out is not None else None
-        seconds = time.perf_counter() - started
-        curve.append(Epoch(epoch + 1, float(loss) / seen, 1 - int(wrong) / seen, accuracy(found), seconds, known))
-        on_epoch(curve[-1])
-        if taken is None or (known or 0.0) >= (taken.held_out_accuracy or 0.0):
-            taken, confusion = curve[-1], found
-    assert taken is not None
-    return Training(curve, taken, confusion, network)
+        count = min(batches * size, len(order))
+        return float(sum_over_workers(loss)) / count, 1 - int(sum_over_workers(wrong)) / count
+
+    def _part(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the images at ``rows``, augmented, and their labels or the probabilities of their labels."""
+        augment = AUGMENTATIONS[self.plan.augmentation]
+        images = self.compute.images(augment(self.pixels[rows], self.chance))
+        targets = self.labels[rows].to(self.compute.device)
+        if not self.measure.augments:
+            return images, targets
+        targets = functional.one_hot(targets, self.num_classes).to(torch.float32)
+        return self.measure.augment(images, targets, self.network, self.chance)
+
+
+def _generators(seed: int) -> tuple[torch.Generator, torch.Generator]:
+    """Returns the generator of the order of rows, the same for all workers, and that of this worker's own chance."""
+    order = torch.Generator().manual_seed(seed)
+    if world_size() == 1:
+        return order, order
+    seeds = torch.randint(1 << 62, (world_size(),), generator=torch.Generator().manual_seed(seed))
+    own = int(seeds[rank()])
+    torch.manual_seed(own)  # dropout draws from the global generator
+    return order, torch.Generator().manual_seed(own)
 
 
 def tensors(data: LabelledImages) -> tuple[Tensor, Tensor]:
@@ -177,9 +202,9 @@ def _split(data: LabelledImages, share: float, seed: int) -> tuple[LabelledImage
 def confusion_on(
     network: nn.Module, data: LabelledImages, num_classes: int, compute: Compute, batch_size: int = 500
 ) -> Tensor:
-    """How often each class is taken for each, int64 [K,K] on the CPU: rows are the true classes.
+    """Counts how often the network takes each class for each: int64 [K,K] on the CPU; rows are the true classes.
 
-    Several workers call it together, share the images out and each get the whole.
+    Several workers may call this together: they share the images out, and each gets the whole count.
     """
     network.eval()
     counts = torch.zeros(num_classes**2, dtype=torch.int64, device=compute.device)
@@ -193,5 +218,5 @@ def confusion_on(
 
 
 def accuracy(confusion: Tensor) -> float:
-    """The share that is taken for what it is, in [0, 1]."""
+    """Returns the share of images, in [0, 1], that are taken for what they are."""
     return int(confusion.trace()) / int(confusion.sum())

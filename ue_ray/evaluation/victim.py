@@ -1,4 +1,4 @@
-"""What an evaluation is made of, without Ray: data sets in memory, the control, the comparison, a victim's run."""
+"""The parts of an evaluation, without Ray: loading images, the control, the comparison, one victim."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import Countermeasure, parse
-from ue_ray.evaluation.face_pairs import features, verify_pairs
+from ue_ray.evaluation.face_pairs import features, score_pairs
 from ue_ray.evaluation.gallery import GalleryItem
 from ue_ray.evaluation.training import Epoch, TrainingPlan, train_classifier
 from ue_ray.images.codec import resize
@@ -25,11 +25,14 @@ from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.samples import Sample, decode_rows
 
 CONTROLS = ("random",)
-MOST_CONFUSED = 100  # classes whose confusion matrix is kept: results are read by people and browsers
+MOST_CONFUSED = 100  # results keep the confusion matrix of no more classes: people and browsers read them
 
 
 def load_data_set(source: Source, listing: Listing, side: int) -> LabelledImages:
-    """Decode all of ``source``, as listed, at ``side`` x ``side``. Raises UserError when no image can be decoded."""
+    """Decodes all images of ``source``, as listed, and resizes them to ``side`` pixels a side.
+
+    Raises UserError if no image can be decoded.
+    """
     images, labels, sample_ids = [], [], []
     for entry in decode_rows(source, listing.table):
         if isinstance(entry, Sample):
@@ -48,10 +51,10 @@ def load_data_set(source: Source, listing: Listing, side: int) -> LabelledImages
 
 
 def random_control(clean: LabelledImages, budget: Budget, seed: int = 0) -> LabelledImages:
-    """``clean`` with sample-wise uniform noise of the same budget: what any noise of that size does to a victim.
+    """Returns ``clean`` with sample-wise uniform noise of the same budget, to show what any noise of that size does.
 
-    Drawn at the victims' size: where photos are shrunk for them, the control is a little stronger than noise
-    on the photos would be.
+    The noise is drawn at the size that victims see. Where photos are shrunk for victims, it is a little stronger than
+    noise on the photos would be.
     """
     side = clean.images.shape[1]
     config = NoiseConfig("random", "sample-wise", budget, tuple(clean.class_names), side, side, seed=seed)
@@ -64,13 +67,17 @@ def random_control(clean: LabelledImages, budget: Budget, seed: int = 0) -> Labe
 
 
 def purified(data: LabelledImages, countermeasure: Countermeasure) -> LabelledImages:
-    """``data`` as a taker trains on it who has handled the images so."""
+    """Returns ``data`` with its images purified by the countermeasure, as a taker trains on them."""
     return replace(data, images=countermeasure.purify(data.images))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Clean beside protected images of the same sample_id; changes in [0, 1] units, None where no sample is in both."""
+    """Clean and protected images of the same sample_id.
+
+    ``aligned``: the samples in both; ``missing``: the clean ones that are not protected; ``max_abs_delta`` and
+    ``mean_abs_delta``: the change in [0, 1] units, None where no sample is in both.
+    """
 
     aligned: int
     missing: int
@@ -80,7 +87,7 @@ class Comparison:
 
 
 def compare(clean: LabelledImages, protected: LabelledImages, gallery: int = 10) -> Comparison:
-    """Measure the change on the images themselves, whatever a manifest says. The gallery has one image a class."""
+    """Measures the change on the images themselves. The gallery has one image each of at most ``gallery`` classes."""
     row_of = {sample_id: row for row, sample_id in enumerate(protected.sample_ids)}
     pairs = [(row, row_of[sample_id]) for row, sample_id in enumerate(clean.sample_ids) if sample_id in row_of]
     missing = len(clean.sample_ids) - len(pairs)
@@ -92,23 +99,18 @@ def compare(clean: LabelledImages, protected: LabelledImages, gallery: int = 10)
         change = np.abs(clean.images[before].astype(np.int16) - protected.images[after])
         largest = max(largest, int(change.max()))
         total += float(change.mean(dtype=np.float64)) * len(before)
-    shown: dict[int, GalleryItem] = {}
+    items: dict[int, GalleryItem] = {}
     for left, right in pairs:
         label = int(clean.labels[left])
-        if label not in shown and len(shown) < gallery:
-            shown[label] = GalleryItem(
-                clean.sample_ids[left],
-                clean.class_names[label],
-                clean.images[left].copy(),
-                protected.images[right].copy(),
-            )
-    return Comparison(
-        len(pairs), missing, largest / 255, total / len(pairs) / 255, [shown[label] for label in sorted(shown)]
-    )
+        if label not in items and len(items) < gallery:
+            images = clean.images[left].copy(), protected.images[right].copy()
+            items[label] = GalleryItem(clean.sample_ids[left], clean.class_names[label], *images)
+    ordered = [items[label] for label in sorted(items)]
+    return Comparison(len(pairs), missing, largest / 255, total / len(pairs) / 255, ordered)
 
 
 def check_same_classes(names: dict[str, Sequence[str]]) -> None:
-    """Raises UserError unless all data sets (role -> class names) have the same classes in the same order."""
+    """Raises UserError unless the class names of all data sets, by role, are the same in the same order."""
     (first_role, first), *others = names.items()
     for role, classes in others:
         if list(classes) != list(first):
@@ -125,14 +127,14 @@ def run_victim(
     countermeasure: str,
     plan: TrainingPlan,
     compute: Compute,
-    verified: Sequence[int] = (),
+    pair_classes: Sequence[int] = (),
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> dict[str, Any]:
-    """Train one victim and return its entry of ``results.json``: accuracies in [0, 1], the curve epoch by epoch.
+    """Trains one victim; returns its entry in results.json: accuracies in [0, 1], and the curve epoch by epoch.
 
-    ``train_set`` and ``countermeasure`` say what ``train`` is, already ``purified``: clean, control or protected.
-    ``verified``: the classes (people) within which, and without which, pairs of test images are verified, if any.
-    ``on_epoch`` is told of each as it ends.
+    ``train``: already ``purified``; ``train_set`` and ``countermeasure`` say what it is. ``pair_classes``: the people
+    whose test images, and those of all others, are judged in pairs (``face_pairs``), if any. ``on_epoch`` gets each
+    epoch.
     """
     classes = len(train.class_names)
     training = train_classifier(train, test, classes, plan, compute, parse(countermeasure), on_epoch)
@@ -152,21 +154,25 @@ def run_victim(
         "seconds": sum(epoch.seconds for epoch in curve),
         "confusion": training.confusion.tolist() if classes <= MOST_CONFUSED else None,
     }
-    if verified:
-        found = features(training.network, test, compute)
-        entry["verification"] = _verified(found, test.labels, verified, training.confusion.numpy())
+    if pair_classes:
+        vectors = features(training.network, test, compute)
+        entry["verification"] = _group_scores(vectors, test.labels, pair_classes, training.confusion.numpy())
     return entry
 
 
-def _verified(found: torch.Tensor, labels: np.ndarray, people: Sequence[int], confusion: np.ndarray) -> dict[str, Any]:
-    """By group of people; a group that has too few pairs is left out. ``recognised``: the mean over its people of the
-    share of each one's images that is recognised."""
-    named = np.isin(labels, people)
-    groups = {"protected": named, "others": ~named, "everybody": np.ones(len(labels), bool)}
-    results = {name: verify_pairs(found, labels, np.flatnonzero(group)) for name, group in groups.items()}
+def _group_scores(
+    vectors: torch.Tensor, labels: np.ndarray, people: Sequence[int], confusion: np.ndarray
+) -> dict[str, Any]:
+    """Returns the scores of pairs by group of people; a group with too few pairs is left out.
+
+    ``recognised``: the share of a person's images that is recognised, the mean over the people of the group.
+    """
+    chosen = np.isin(labels, people)
+    groups = {"protected": chosen, "others": ~chosen, "everybody": np.ones(len(labels), bool)}
+    scores = {name: score_pairs(vectors, labels, np.flatnonzero(group)) for name, group in groups.items()}
     recall = confusion.diagonal() / confusion.sum(1).clip(1)
     return {
-        name: {"recognised": float(recall[np.unique(labels[groups[name]])].mean()), **asdict(result)}
-        for name, result in results.items()
-        if result is not None
+        name: {"recognised": float(recall[np.unique(labels[groups[name]])].mean()), **asdict(score)}
+        for name, score in scores.items()
+        if score is not None
     }

@@ -1,8 +1,8 @@
-"""The paper's experiments: a file each, and a plain dict of them."""
+"""The experiments of the paper: a file for each, and a plain dict of them."""
 
 from __future__ import annotations
 
-from ue_ray.errors import UserError
+from ue_ray.errors import choose
 from ue_ray.experiments.adversarial_training import AdversarialTraining
 from ue_ray.experiments.augmentations import Augmentations
 from ue_ray.experiments.backdoor import Backdoor
@@ -18,7 +18,7 @@ from ue_ray.experiments.percentages import Percentages
 from ue_ray.experiments.transfer import Transfer
 
 __all__ = [
-    "EXPERIMENTS", "SCALES", "Arm", "Claim", "Experiment", "Mix", "Recipe", "Result", "Scale", "experiment",
+    "EXPERIMENTS", "SCALES", "Arm", "Claim", "Experiment", "Mix", "Recipe", "Result", "Scale", "find_experiment",
 ]  # fmt: skip
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -37,8 +37,6 @@ EXPERIMENTS: dict[str, Experiment] = {
 }
 
 
-def experiment(name: str) -> Experiment:
-    """Raises UserError, listing the choices, when there is none of that name."""
-    if name not in EXPERIMENTS:
-        raise UserError(f"unknown experiment {name!r}: choose one of {', '.join(EXPERIMENTS)}")
-    return EXPERIMENTS[name]
+def find_experiment(name: str) -> Experiment:
+    """Returns the experiment of that name. Raises UserError, listing the choices, if there is none."""
+    return EXPERIMENTS[choose(name, EXPERIMENTS, "experiment")]

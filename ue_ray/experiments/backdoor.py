@@ -1,4 +1,4 @@
-"""Is a class-wise noise a backdoor: do clean images that carry it become its class?"""
+"""Is a class-wise noise a backdoor: are clean images that carry it taken for its class?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an experiment of the paper is: noises to craft, victims to train, and what their accuracies must show."""
+"""What an experiment of the paper is: noises to craft, victims to train, and claims about their accuracies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ CLEAN = "clean"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A noise for all training images: its name, and what it is crafted with (fields of ``ProtectConfig``).
+    """A noise for all training images. ``options``: those of ``protect`` that it is crafted with.
 
-    ``other``: it is crafted on the other data set, and a class of the images gets that of one of its classes.
+    ``other``: it is crafted on the other data set; each class of the images gets the noise of one of its classes.
     """
 
     name: str
@@ -26,12 +26,12 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Mix:
-    """A training set: which of the images are in it, and which noise each carries.
+    """A training set: which images are in it, and which noise each carries.
 
-    Of each class (of ``classes``, where only some are protected) a ``fraction`` carries one of ``noises``, drawn at
-    random where there are several, and the noise ``added`` on top. ``positive``: only the half of it that makes pixels
-    brighter, as by the authors' loader, which drops the other. ``part``: all images are trained on, or only those that
-    are protected, or not. ``joined``: they are added to the other data set, as classes of their own.
+    ``fraction`` of each class (of ``classes``, if only some are protected) carries one of ``noises``, drawn at random
+    if there are several, and the noise ``added`` on top. ``positive``: only the half of the noise that makes pixels
+    brighter; the authors' loader drops the other half. ``part``: whether all images are trained on, only the protected
+    ones, or only the clean ones. ``joined``: the images are added to the other data set, as classes of their own.
     """
 
     noises: tuple[str, ...] = ()
@@ -44,17 +44,17 @@ class Mix:
 
     @property
     def needs(self) -> list[str]:
-        """The noises that it is put together of."""
+        """The names of the noises that are needed to make it."""
         return [*self.noises, *([self.added] if self.added is not None else [])]
 
     @property
     def of_test(self) -> Mix:
-        """What a network trained on this set is tested on: clean images of the same classes."""
+        """The test set of a network that is trained on this set: clean images of the same classes."""
         return replace(self, noises=(), added=None, positive=False, fraction=1.0) if self.joined else Mix()
 
     @property
     def name(self) -> str:
-        """Another for every other training set, as in ``error-minimizing-class-wise-80%-clean``."""
+        """A name that differs for different training sets, such as ``error-minimizing-class-wise-80%-clean``."""
         parts = ["-or-".join(self.noises) or CLEAN]
         if self.added is not None:
             parts.append(f"plus-{self.added}")
@@ -63,7 +63,7 @@ class Mix:
         if self.fraction < 1:
             parts.append(f"{100 * self.fraction:g}%")
         if self.classes is not None:
-            parts.append(f"classes-{_listed(self.classes)}")
+            parts.append(f"classes-{_shortened(self.classes)}")
         if self.part != "all":
             parts.append(self.part)
         if self.joined:
@@ -71,8 +71,8 @@ class Mix:
         return "-".join(parts)
 
 
-def _listed(classes: tuple[int, ...]) -> str:
-    """``0-4-7``; of a long even row its ends, since the name is a file's, too: ``0-to-57-by-3``."""
+def _shortened(classes: tuple[int, ...]) -> str:
+    """Returns ``0-4-7``, or ``0-to-57-by-3`` for a long even row: the name is part of a file's name."""
     first, last = classes[0], classes[-1]
     step = classes[1] - first if len(classes) > 4 else 0
     if step > 0 and classes == tuple(range(first, last + 1, step)):
@@ -82,10 +82,11 @@ def _listed(classes: tuple[int, ...]) -> str:
 
 @dataclass(frozen=True)
 class Arm:
-    """One victim of an experiment; ``label`` names its row in the report. No ``victim``: the scale's.
+    """One victim of an experiment. ``label`` names its row in the report; ``victim`` None: the network of the scale.
 
-    ``trigger``: the class-wise noise that test images carry, each that of another class, for which it is then to be
-    taken. ``verified``: the classes (people) within which, and without which, pairs of test images are verified.
+    ``trigger``: the class-wise noise that the test images carry. Each image carries that of another class, and counts
+    as right if it is taken for that class. ``pair_classes``: the people whose test images, and those of all others, are
+    judged in pairs.
     """
 
     label: str
@@ -93,12 +94,12 @@ class Arm:
     countermeasure: str = "none"
     victim: str | None = None
     trigger: str | None = None
-    verified: tuple[int, ...] = ()
+    pair_classes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Which networks, and how long they train. Batches and learning rates: the paper's at its own scale."""
+    """Which networks an experiment uses, and how they are trained."""
 
     surrogate: str
     victim: str
@@ -109,7 +110,7 @@ class Scale:
     learning_rate: float
 
 
-PAPER_VICTIMS = ("resnet18", "vgg11", "resnet50", "densenet121")  # the one most is asked of first
+PAPER_VICTIMS = ("resnet18", "vgg11", "resnet50", "densenet121")  # claims are checked on the first
 SCALES = {
     "small": Scale("resnet9", "resnet9", ("resnet9", "inception-resnet-small"), "inception-resnet-small", 10, 64, 0.05),
     "paper": Scale("resnet18", "resnet18", PAPER_VICTIMS, "inception-resnet", 60, 128, 0.025),
@@ -118,8 +119,10 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Result:
-    """Of an arm, means over seeds, in [0, 1]. ``recall``: of each class, the share of its test images recognised;
-    ``auc``: of the verification of pairs, by group of people."""
+    """What an arm reached, the means over seeds, in [0, 1].
+
+    ``recall``: the share of the test images of each class that is recognised; ``auc``: of pairs, by group of people.
+    """
 
     final: float
     peak: float
@@ -129,15 +132,18 @@ class Result:
 
 @dataclass(frozen=True)
 class Claim:
-    """What the paper says, with the figures that it was held against here."""
+    """What the paper states, with the figures found here, and whether it holds for them."""
 
     text: str
     holds: bool
 
 
 class Experiment(ABC):
-    """``figure``: where in the paper; ``accuracies``: what its victims' are; ``paper``: the paper's, in per cent by the
-    arms' labels, where it has them."""
+    """An experiment of the paper.
+
+    ``figure``: where it stands in the paper; ``accuracies``: what is measured of the victims; ``paper``: the paper's
+    figures in per cent, by the labels of the arms.
+    """
 
     figure: ClassVar[str]
     accuracies: ClassVar[str] = "Accuracy on clean test images"
@@ -145,47 +151,50 @@ class Experiment(ABC):
 
     @abstractmethod
     def recipes(self) -> list[Recipe]:
-        """The noises that its arms name."""
+        """Returns the noises that its arms name."""
 
     @abstractmethod
-    def arms(self, scale: Scale) -> list[Arm]: ...
+    def arms(self, scale: Scale) -> list[Arm]:
+        """Returns the victims to train."""
 
     @abstractmethod
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:
-        """The orderings that must show, by the arms' labels."""
+        """Checks what the paper states. ``results``: by the labels of the arms."""
 
 
 def percent(share: float) -> str:
+    """``0.1038`` -> ``10.4 %``."""
     return f"{measures.percent(share)} %"
 
 
 def lower(results: Mapping[str, Result], left: str, right: str, by: float = 0.0) -> Claim:
-    """The final accuracy of ``left`` is lower than that of ``right``, by at least so much."""
-    one, other = results[left].final, results[right].final
+    """Claims that the final accuracy of ``left`` is lower than that of ``right``, by at least ``by``."""
+    low, high = results[left].final, results[right].final
     margin = f" by {100 * by:.0f} points" if by else ""
-    return Claim(f"{left} ({percent(one)}) is below {right} ({percent(other)}){margin}", other - one >= max(by, 1e-9))
+    return Claim(f"{left} ({percent(low)}) is below {right} ({percent(high)}){margin}", high - low >= max(by, 1e-9))
 
 
 def close(results: Mapping[str, Result], left: str, right: str, within: float) -> Claim:
-    """The final accuracies differ by at most ``within``."""
-    one, other = results[left].final, results[right].final
-    text = f"{left} ({percent(one)}) and {right} ({percent(other)}) are within {100 * within:.0f} points"
-    return Claim(text, abs(one - other) <= within)
+    """Claims that the final accuracies differ by at most ``within``."""
+    finals = results[left].final, results[right].final
+    text = f"{left} ({percent(finals[0])}) and {right} ({percent(finals[1])}) are within {100 * within:.0f} points"
+    return Claim(text, abs(finals[0] - finals[1]) <= within)
 
 
 def unlearnt(
     results: Mapping[str, Result], label: str, clean: str, classes: Sequence[int], by: float = 0.3, others: float = 0.1
 ) -> Claim:
-    """Of ``classes`` at least ``by`` less is recognised than by the victim ``clean``, of others at most ``others``."""
+    """Claims that ``label`` recognises at least ``by`` less of ``classes`` than the victim ``clean`` does, and at most
+    ``others`` less of the other classes."""
     recalls = results[label].recall, results[clean].recall
     rest = [k for k in range(len(recalls[1])) if k not in classes]
-    (mine, theirs), (other, their_other) = (
+    (protected, protected_clean), (other, other_clean) = (
         [sum(recall[k] for k in chosen) / len(chosen) for recall in recalls] for chosen in (classes, rest)
     )
     return Claim(
-        f"{label}: of the protected classes {percent(mine)} is recognised (clean {percent(theirs)}), of the others "
-        f"{percent(other)} (clean {percent(their_other)})",
-        theirs - mine >= by and their_other - other <= others,
+        f"{label}: of the protected classes {percent(protected)} is recognised (clean {percent(protected_clean)}), of "
+        f"the others {percent(other)} (clean {percent(other_clean)})",
+        protected_clean - protected >= by and other_clean - other <= others,
     )
 
 
@@ -194,16 +203,17 @@ METHODS = ("random", "error-maximizing", "error-minimizing")
 
 
 def noise(method: str, form: str, **options: Any) -> Recipe:
+    """Returns the recipe of a noise; ``form`` is its granularity, ``options`` are more options of ``protect``."""
     name = "-".join([method, form, *(str(value).replace("/", "of") for value in options.values())])
     return Recipe(name, {"method": method, "granularity": form, **options})
 
 
 class BothForms(Experiment):
-    """On error-minimizing noise, class-wise and sample-wise."""
+    """An experiment on error-minimizing noise, class-wise and sample-wise."""
 
     def recipes(self) -> list[Recipe]:
         return [noise("error-minimizing", form) for form in FORMS]
 
     def mixes(self, **how: Any) -> dict[str, Mix]:
-        """By form, a training set of that noise; ``how``: the fields of ``Mix``."""
+        """Returns a training set with the noise of each form, by form; ``how``: other fields of ``Mix``."""
         return {form: Mix((recipe.name,), **how) for form, recipe in zip(FORMS, self.recipes(), strict=True)}

@@ -1,4 +1,4 @@
-"""What if only some classes are protected?"""
+"""Does the noise protect if only some classes carry it?"""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from ue_ray.experiments.noise_types import NoiseTypes
 
 
 class EarlyStopping(NoiseTypes):
-    """Beside the peak, which only a taker with clean images could stop at: stopping by held-out images."""
+    """Stops by held-out images; only a taker with clean images could stop at the peak, which is shown beside it."""
 
     figure = "Section 4.1"
 
@@ -19,15 +19,15 @@ class EarlyStopping(NoiseTypes):
 
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:
         clean = results[CLEAN].final
-        found = []
+        claims = []
         for form in ("class-wise", "sample-wise"):
             peak = results[f"error-minimizing-{form}"].peak
             stopped = results[f"error-minimizing-{form}, stopped"].final
-            found.append(
+            claims.append(
                 Claim(
                     f"error-minimizing {form} noise holds at its best epoch ({percent(peak)}) and where held-out "
                     f"images say stop ({percent(stopped)}); clean {percent(clean)}",
                     max(peak, stopped) < clean - 0.2,
                 )
             )
-        return found
+        return claims

@@ -1,4 +1,4 @@
-"""Does it protect people from being recognised, or verified, by a network trained on their photos?"""
+"""Does the noise protect people from a network that is trained on their photos to recognise them?"""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ PARTLY, FULLY = "some people protected", "everybody protected"
 
 
 class Faces(Experiment):
-    """Recognition and verification by an Inception-ResNet, trained as a classifier. Recorded of each victim: the
-    accuracy of protected and of other people (the confusion matrix), and the verification of pairs of both."""
+    """An Inception-ResNet is trained as a classifier of people. Recorded of each victim: the accuracy on protected and
+    on other people (by the confusion matrix), and how well it judges whether two photos show one person."""
 
     figure = "Figures 4 and 7"
 
     def recipes(self) -> list[Recipe]:
-        # People have few photos: it is crafted on all of them, in fewer rounds, each of which is longer for that.
+        # People have few photos, so the noise is crafted on all of them, in fewer rounds, which are longer.
         return [noise("error-minimizing", "class-wise", data_fraction=1.0, max_rounds=30)]
 
     def arms(self, scale: Scale) -> list[Arm]:
         (recipe,) = self.recipes()
         sets = {CLEAN: Mix(), PARTLY: Mix((recipe.name,), classes=PEOPLE), FULLY: Mix((recipe.name,))}
-        return [Arm(label, mix, victim=scale.face_victim, verified=PEOPLE) for label, mix in sets.items()]
+        return [Arm(label, mix, victim=scale.face_victim, pair_classes=PEOPLE) for label, mix in sets.items()]
 
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:
         clean, fully = (results[label].auc.get("everybody", 0.0) for label in (CLEAN, FULLY))

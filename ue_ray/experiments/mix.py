@@ -1,8 +1,8 @@
-"""A training set put together of clean and protected images."""
+"""Puts a training set together from clean and protected images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -20,10 +20,11 @@ def compose(
     other: LabelledImages | None = None,
     seed: int = 0,
 ) -> LabelledImages:
-    """The images of ``clean`` that ``mix`` asks for, each with its noise: those of ``protected`` have the same ids.
+    """Returns the images of ``clean`` that ``mix`` asks for, each with its noise; behind ``other``, if it is joined.
 
-    Which images are protected depends on ``seed``, the fraction and the classes alone, not on the noise. A mix that is
-    ``joined`` adds them to ``other``. Raises UserError for an image that has no protected twin.
+    ``protected``: images with each noise, by its name; a protected image has the sample_id of its clean twin. ``seed``,
+    the fraction and the classes decide which images are protected; the noise does not. Raises UserError for an image
+    without a protected twin.
     """
     count = len(clean.labels)
     chosen = np.zeros(count, bool)
@@ -31,14 +32,14 @@ def compose(
     if mix.classes is not None:
         chosen &= np.isin(clean.labels, mix.classes)
     images = clean.images.copy()
-    which = np.random.default_rng([seed, 1]).integers(max(1, len(mix.noises)), size=count)
+    drawn = np.random.default_rng([seed, 1]).integers(max(1, len(mix.noises)), size=count)
     for number, name in enumerate(mix.noises):
-        here = np.flatnonzero(chosen & (which == number))
-        images[here] = _twins(protected[name], name, clean, here)
+        rows = np.flatnonzero(chosen & (drawn == number))
+        images[rows] = _twins(protected[name], name, clean, rows)
     if mix.added is not None:
-        here = np.flatnonzero(chosen)
-        change = _twins(protected[mix.added], mix.added, clean, here).astype(np.int16) - clean.images[here]
-        images[here] = (images[here] + change).clip(0, 255).astype(np.uint8)
+        rows = np.flatnonzero(chosen)
+        change = _twins(protected[mix.added], mix.added, clean, rows).astype(np.int16) - clean.images[rows]
+        images[rows] = (images[rows] + change).clip(0, 255).astype(np.uint8)
     if mix.positive:
         images = np.maximum(images, clean.images)
     kept = {"all": np.ones(count, bool), "clean": ~chosen, "protected": chosen}[mix.part]
@@ -47,7 +48,7 @@ def compose(
 
 
 def joined(host: LabelledImages, guest: LabelledImages) -> LabelledImages:
-    """The images of both; the classes that ``guest`` has images of come behind those of ``host``."""
+    """Returns the images of both. The classes of ``guest`` that have images come behind those of ``host``."""
     classes, labels = np.unique(guest.labels, return_inverse=True)
     return LabelledImages(
         np.concatenate([host.images, guest.images]),
@@ -58,7 +59,8 @@ def joined(host: LabelledImages, guest: LabelledImages) -> LabelledImages:
     )
 
 
-def _twins(data: LabelledImages, name: str, clean: LabelledImages, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+def _twins(data: LabelledImages, name: str, clean: LabelledImages, rows: np.ndarray) -> np.ndarray:
+    """Returns the images of ``data`` with the sample_ids of ``clean`` at ``rows``. ``name``: of the noise."""
     row_of = {sample_id: row for row, sample_id in enumerate(data.sample_ids)}
     try:
         return data.images[[row_of[clean.sample_ids[row]] for row in rows]]

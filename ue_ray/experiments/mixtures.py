@@ -1,4 +1,4 @@
-"""Does it help a taker that noises are mixed? One of two an image, or random noise on top."""
+"""Does a mixture of noises protect less: one of two noises on each image, or random noise on top?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Do other networks than the surrogate learn as little?"""
+"""Do networks other than the surrogate learn as little?"""
 
 from __future__ import annotations
 

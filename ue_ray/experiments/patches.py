@@ -1,4 +1,4 @@
-"""Need the noise cover the whole image?"""
+"""Does a noise on a part of the image suffice?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What if only a part of the images is protected?"""
+"""Does the noise protect if only a part of the images carries it?"""
 
 from __future__ import annotations
 

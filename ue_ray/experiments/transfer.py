@@ -14,8 +14,9 @@ GUEST = "of the other data and {} images of one class"
 
 
 class Transfer(Experiment):
-    """The other data set is where class-wise noise comes from (the paper: ImageNet, to CIFAR-10 by Table 4), and where
-    one class goes that a sample-wise noise of its own data protects (the paper: CIFAR-10's ships, to CIFAR-100)."""
+    """Two transfers. A class-wise noise is crafted on the other data set (the paper: ImageNet, for CIFAR-10, Table 4).
+    One class, protected by a sample-wise noise, is added to the other data set (the paper: ships of CIFAR-10, to
+    CIFAR-100)."""
 
     figure = "Figure 3, Table 4"
 

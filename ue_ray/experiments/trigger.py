@@ -1,4 +1,4 @@
-"""Test images that carry a class-wise noise: is it a backdoor's trigger?"""
+"""Makes test images that carry a class-wise noise, to see whether it is the trigger of a backdoor."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from ue_ray.noise.methods import open_noise
 
 
 def triggered(test: LabelledImages, artifact: NoiseArtifact, seed: int = 0) -> LabelledImages:
-    """Each image with the delta of a class drawn at random, not its own, and that class for its label: a network's
-    accuracy on them is the success rate of the attack (Appendix H)."""
+    """Returns each image with the delta of another class, drawn at random, and that class as its label.
+
+    The accuracy of a network on them is the success rate of the attack (Appendix H).
+    """
     classes = len(test.class_names)
     targets = (test.labels + np.random.default_rng(seed).integers(1, classes, len(test.labels))) % classes
     noise = open_noise(artifact, Compute.detect("cpu"))

@@ -1,6 +1,6 @@
-"""Several workers as one: plain torch.distributed, and the identity where there is one process.
+"""Several workers train as one, by plain torch.distributed. With one process, nothing is exchanged.
 
-Global batches are split unevenly (each worker has the rows that reached it), so sums and counts travel, never means.
+Workers have different numbers of rows of a global batch, so they exchange sums and counts, never means.
 """
 
 from __future__ import annotations
@@ -17,27 +17,29 @@ from ue_ray.learning.compute import Compute
 
 
 def world_size() -> int:
+    """Returns the number of workers."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
+    """Returns the number of this worker, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def sum_over_workers(values: Tensor) -> Tensor:
-    """The elementwise sum of every worker's ``values``, on each of them."""
+    """Returns the elementwise sum of the ``values`` of all workers, on each of them; ``values`` is changed to it."""
     if world_size() > 1:
         dist.all_reduce(values)
     return values
 
 
 def own_part(rows: Tensor) -> Tensor:
-    """Of a global batch's ``rows`` [N, ...], those of this worker: the workers' parts are all of them, each once."""
+    """Returns this worker's part of the ``rows`` [N, ...] of a global batch; each row is in one worker's part."""
     return rows[rank() :: world_size()]
 
 
 def gather_objects(value: Any) -> list[Any]:
-    """Every worker's (small, picklable) ``value``, in rank order, on each of them."""
+    """Returns the values of all workers, in the order of their ranks, on each of them. For small, picklable values."""
     if world_size() == 1:
         return [value]
     values: list[Any] = [None] * world_size()
@@ -46,9 +48,10 @@ def gather_objects(value: Any) -> list[Any]:
 
 
 def data_parallel(network: nn.Module, compute: Compute) -> nn.Module:
-    """``network`` under DDP, with batch statistics of the *global* batch; ``network`` itself where there is one worker.
+    """Returns ``network`` under DistributedDataParallel; with one worker, ``network`` itself.
 
-    The batch-norm layers are replaced in place, so that ``network`` and its DDP wrapper stay one set of weights.
+    Batch normalisation is then over the global batch. Its layers are replaced in place, so that ``network`` and what is
+    returned share all weights.
     """
     if world_size() == 1:
         return network
@@ -61,14 +64,14 @@ def _synchronise_batch_norm(network: nn.Module, compute: Compute) -> None:
         if isinstance(child, nn.BatchNorm2d):
             if compute.device.type == "cuda":
                 setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
-            else:  # torch's SyncBatchNorm refuses CPU tensors
+            else:  # torch's SyncBatchNorm does not work on CPUs
                 child.__class__ = GlobalBatchNorm2d
         else:
             _synchronise_batch_norm(child, compute)
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over all workers' rows, on CPUs; a worker may hold any number of them, none included."""
+    """Batch normalisation over the rows of all workers, on CPUs. A worker may have any number of rows, or none."""
 
     def forward(self, features: Tensor) -> Tensor:
         if not self.training:
@@ -81,7 +84,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         total = torch.distributed.nn.functional.all_reduce(torch.cat([features.sum((0, 2, 3)), count]))
         n = total[-1].detach()
         mean = total[:-1] / n
-        centred = features - mean.view(1, -1, 1, 1)  # a second sum: E[x^2] - E[x]^2 would lose small variances
+        centred = features - mean.view(1, -1, 1, 1)  # in two passes: E[x^2] - E[x]^2 would lose small variances
         variance = torch.distributed.nn.functional.all_reduce(centred.square().sum((0, 2, 3))) / n
         if self.track_running_stats:
             with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Where and in which precision the networks run."""
+"""The device on which networks run, and their precision."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ Precision = Literal["auto", "float32"]
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and how to use it.
+    """A device and how it is used.
 
-    ``bf16``: forward passes under bfloat16 autocast, channels-last: where the hardware multiplies bfloat16 (GPUs from
-    Ampere on, CPUs with AMX or AVX512-BF16). Elsewhere float32, contiguous: emulated bfloat16 is ten times slower.
+    ``bf16``: forward passes in bfloat16 (autocast), channels last. Only for hardware that multiplies bfloat16 (GPUs
+    from Ampere on, CPUs with AMX or AVX512-BF16): emulated, it is ten times slower than float32. ``compile``: networks
+    are compiled by ``torch.compile``.
     """
 
     device: torch.device
@@ -28,7 +29,10 @@ class Compute:
     def detect(
         device: str | torch.device | None = None, compile: bool = False, precision: Precision = "auto"
     ) -> Compute:
-        """Returns the best of what this machine has; ``device`` such as ``"cuda:1"`` or ``"cpu"`` chooses for it."""
+        """Returns the best that this machine has, or the best for ``device``, such as ``"cuda:1"`` or ``"cpu"``.
+
+        On a GPU it allows TF32 for this process, unless ``precision`` is ``float32``.
+        """
         auto = precision == "auto"
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if chosen.type == "cuda":
@@ -38,26 +42,28 @@ class Compute:
 
     @property
     def memory_format(self) -> torch.memory_format:
+        """The layout of images and weights that is fastest here."""
         return torch.channels_last if self.bf16 or self.device.type == "cuda" else torch.contiguous_format
 
     def autocast(self) -> AbstractContextManager[None]:
+        """Returns the context of a forward pass."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def place(self, model: nn.Module) -> nn.Module:
-        """The model on the device, in this memory format."""
+        """Moves the model to the device, in this memory format; returns it."""
         return model.to(self.device, memory_format=self.memory_format)  # type: ignore[call-overload]
 
     def forward(self, model: nn.Module) -> nn.Module:
-        """What to call for a forward pass: the model itself, or its compiled twin sharing the same weights."""
+        """Returns what to call for a forward pass: the model, or a compiled model with the same weights."""
         return torch.compile(model) if self.compile else model  # type: ignore[return-value]
 
     def images(self, images: Tensor) -> Tensor:
-        """Moves uint8 [N,H,W,3] to the device; there it becomes float32 [N,3,H,W] in [0, 1]: bytes travel."""
+        """Moves images to the device, as bytes: uint8 [N,H,W,3] -> float32 [N,3,H,W] in [0, 1]."""
         moved = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         return moved.to(torch.float32).div_(255).contiguous(memory_format=self.memory_format)
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware."""
+    """Returns whether this CPU multiplies bfloat16 in hardware."""
     checks = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     return any(getattr(torch.cpu, name, lambda: False)() for name in checks)

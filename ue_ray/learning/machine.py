@@ -1,4 +1,4 @@
-"""What a number was measured on."""
+"""Describes the machine and the versions that a result was measured with."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import ue_ray
 
 
 def versions() -> dict[str, str]:
-    """Of what decides a result."""
-    found = {"ue_ray": ue_ray.__version__, "torch": torch.__version__, "python": platform.python_version()}
+    """Returns the versions of the packages that a result depends on."""
+    numbers = {"ue_ray": ue_ray.__version__, "torch": torch.__version__, "python": platform.python_version()}
     with suppress(PackageNotFoundError):  # the noise itself runs without Ray
-        found["ray"] = version("ray")
-    return found
+        numbers["ray"] = version("ray")
+    return numbers
 
 
 def machine() -> dict[str, Any]:
-    """This machine's processor, cores, memory and GPUs."""
+    """Returns the processor, cores, memory in GiB and GPUs of this machine."""
     return {
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),

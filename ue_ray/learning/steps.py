@@ -1,4 +1,4 @@
-"""One weight step, for surrogates and victims alike, and the learning rate's way down."""
+"""Weight steps of surrogates and victims, and the decay of the learning rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GRADIENT_NORM = 5.0  # the authors' clip
 
 
 class WeightSteps:
-    """SGD (momentum 0.9, weight decay 5e-4; Appendix B) on a network, data-parallel where there are several workers."""
+    """SGD on a network, with momentum 0.9 and weight decay 5e-4 (Appendix B); data-parallel with several workers."""
 
     def __init__(self, network: nn.Module, compute: Compute, learning_rate: float) -> None:
         self.network = network
@@ -25,10 +25,10 @@ class WeightSteps:
         )
 
     def step(self, images: Tensor, labels: Tensor, global_count: int) -> tuple[Tensor, Tensor]:
-        """One step on this worker's part of a global batch of ``global_count`` rows.
+        """Takes one step on this worker's part of a global batch of ``global_count`` rows.
 
-        ``labels``: int64 [N], or their probabilities, float [N,K]. Returns this worker's (sum of losses, number of
-        wrong predictions), on the device: nothing waits for it.
+        ``images``: float32 [N,3,S,S] in [0, 1]; ``labels``: int64 [N], or their probabilities, float32 [N,K]. Returns
+        the sum of this worker's losses and its number of wrong predictions, as tensors on the device.
         """
         self.network.train()
         with self.compute.autocast():
@@ -38,21 +38,21 @@ class WeightSteps:
         (loss * (world_size() / global_count)).backward()  # DDP takes the mean
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)
         self.optimizer.step()
-        wanted = labels if labels.dim() == 1 else labels.argmax(1)
-        return loss.detach(), (logits.argmax(1) != wanted).sum()
+        classes = labels if labels.dim() == 1 else labels.argmax(1)
+        return loss.detach(), (logits.argmax(1) != classes).sum()
 
     def momentum(self) -> dict[str, Tensor]:
-        """The optimiser's state by the weights' names; empty before the first step."""
+        """Returns the momentum of each weight, by its name; empty before the first step."""
         named = {name: self.optimizer.state[weight] for name, weight in self.network.named_parameters()}
         return {name: state["momentum_buffer"] for name, state in named.items() if "momentum_buffer" in state}
 
     def load_momentum(self, momentum: dict[str, Tensor]) -> None:
-        """Take up what ``momentum`` returned."""
+        """Goes on from what ``momentum`` has returned."""
         for name, weight in self.network.named_parameters():
             if name in momentum:
                 self.optimizer.state[weight]["momentum_buffer"] = momentum[name].to(weight).clone()
 
 
 def cosine_learning_rate(initial: float, epoch: float, epochs: int) -> float:
-    """Cosine decay to zero over ``epochs``, without restart (Appendix B); ``epoch`` may be fractional."""
+    """Returns the learning rate at ``epoch``, which may be a fraction: cosine decay to zero (Appendix B)."""
     return 0.5 * initial * float(1 + torch.cos(torch.tensor(torch.pi * epoch / epochs)))

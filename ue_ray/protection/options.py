@@ -11,6 +11,7 @@ from ue_ray.learning.compute import Precision
 from ue_ray.noise.config import NoiseOptions
 from ue_ray.noise.methods import METHODS, noise_config
 from ue_ray.protection.presets import preset
+from ue_ray.storage.inputs.options import SourceOptions
 from ue_ray.storage.inputs.samples import Handling
 from ue_ray.storage.outputs.output import Mode
 
@@ -18,27 +19,13 @@ DeltaTable = Literal["auto", "replicated", "actors"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class InputOptions:
+class InputOptions(SourceOptions):
     """The images that are protected."""
 
-    labels: str | None = option(
-        "Where labels come from. Of a folder: a pattern of keys such as users/{label}/*, or a .csv or .parquet table "
-        "with the columns key and label. Of Parquet: the label column. Default: the top folder; the column label.",
-        None,
-    )
-    image_column: str | None = option("Of Parquet: the column of images. Default: image.", None)
-    label_column: str | None = option("Of Parquet: the column of labels. Default: label.", None)
-    split: str | None = option("Of a data set with splits: the one to protect. Default: train.", None)
     max_megapixels: int = option("Larger images are rejected. Default: 150.", 150)
     keep_metadata: bool = option(
         "Keep each photo's EXIF (where it was taken, too) and XMP. Default: they are dropped.", False
     )
-
-    @property
-    def source(self) -> dict[str, str]:
-        """Returns the keywords of ``open_source`` that are given."""
-        names = ("labels", "image_column", "label_column", "split")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

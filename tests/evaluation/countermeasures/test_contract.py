@@ -189,6 +189,14 @@ def test_an_unknown_name_lists_the_choices(name):
     )
 
 
+def test_a_name_that_begins_with_another_is_reached(monkeypatch):
+    monkeypatch.setitem(COUNTERMEASURES, "jpeg-after", type("JpegAfter", (COUNTERMEASURES["jpeg"],), {}))
+    assert type(parse("jpeg-after-50")) is COUNTERMEASURES["jpeg-after"]
+    assert type(parse("jpeg-50")) is COUNTERMEASURES["jpeg"]
+    with pytest.raises(UserError, match="unknown countermeasure 'jpeg-after'"):
+        parse("jpeg-after")
+
+
 def test_fewer_bits_are_fewer_levels(images):
     assert len(np.unique(parse("bit-depth-2").purify(images))) == 4
     assert parse("bit-depth-1").purify(np.array([[0, 100, 200, 255]], np.uint8)).tolist() == [[0, 0, 255, 255]]

@@ -1,9 +1,11 @@
-"""The training and the test images of a data set, as its name or place says."""
+"""Finds the training and the test images of a data set, or divides it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,27 +20,32 @@ from ue_ray.storage.inputs.listing import NO_LABEL, Source
 from ue_ray.storage.inputs.open_source import BUILTINS, open_source
 
 TRAIN, TEST = "train", "test"
-TRAINED_ON = 0.8  # of each class, where there is no division yet: the paper's of WebFace (Section 4.5)
+TRAINED_ON = 0.8  # of each class, in a data set without parts: as the paper divides WebFace (Section 4.5)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Images at ``uri``, those that ``labels`` (a table) names, or all."""
+    """Images at ``uri``; ``options``: how they are read, keywords of ``open_source``."""
 
     uri: str
-    labels: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def source(self) -> Source:
-        return open_source(self.uri, self.labels)
+        return open_source(self.uri, **self.options)
 
 
-def parts(data: str, tables: str) -> dict[str, Part]:
-    """``train`` and ``test`` of a built-in data set; of a folder with parts so called, as .parquet or as folders; or
-    of any other folder of class folders, a fifth of each class for the test, drawn once and written down at ``tables``.
+def data_parts(data: str, tables: str, options: Mapping[str, str], test_split: str | None = None) -> dict[str, Part]:
+    """Returns the parts ``train`` and ``test`` of the data set at ``data``.
 
-    Raises UserError for anything else.
+    They are the splits of ``options`` and ``test_split``, where one is given; those of a built-in data set; or the
+    files or folders of these names in a folder. Any other folder of class folders is divided: a fifth of each class,
+    drawn once, is the test part, and tables at ``tables`` say which images are in which part. ``options``: keywords of
+    ``open_source`` for the images. Raises UserError for anything else.
     """
+    if "split" in options or test_split:
+        splits = {TRAIN: options.get("split", TRAIN), TEST: test_split or TEST}
+        return {name: Part(data, {**options, "split": split}) for name, split in splits.items()}
     if data in BUILTINS:
         return {TRAIN: Part(data), TEST: Part(f"{data}-test")}
     if data.endswith(".parquet"):
@@ -46,13 +53,12 @@ def parts(data: str, tables: str) -> dict[str, Part]:
     names = set(list_names(absolute(data)))
     for ending in (".parquet", ""):
         if {f"{TRAIN}{ending}", f"{TEST}{ending}"} <= names:
-            return {name: Part(join(data, f"{name}{ending}")) for name in (TRAIN, TEST)}
-    found = {name: Part(data, join(tables, f"{name}.parquet")) for name in (TRAIN, TEST)}
+            return {name: Part(join(data, f"{name}{ending}"), options) for name in (TRAIN, TEST)}
     if not {f"{TRAIN}.parquet", f"{TEST}.parquet"} <= set(list_names(tables)):
-        source = open_source(data)
+        source = open_source(data, **options)
         with causes():
             ray.get(_divide.remote(source, tables))
-    return found
+    return {name: Part(data, {"labels": join(tables, f"{name}.parquet")}) for name in (TRAIN, TEST)}
 
 
 @ray.remote
@@ -62,11 +68,11 @@ def _divide(source: Source, tables: str) -> None:
     names = np.array(listing.class_names, object)
     trained_on = np.zeros(len(labels), bool)
     trained_on[stratified_rows(labels, TRAINED_ON, seed=0)] = True
-    known = labels != NO_LABEL
-    if lone := sorted(set(labels[known & trained_on]) - set(labels[known & ~trained_on])):
+    labelled = labels != NO_LABEL
+    if lone := sorted(set(labels[labelled & trained_on]) - set(labels[labelled & ~trained_on])):
         raise UserError(f"{source.uri}: class {names[lone[0]]!r} has too few images for a training and a test part")
-    for name, rows in ((TEST, known & ~trained_on), (TRAIN, known & trained_on)):
+    for part, rows in ((TEST, labelled & ~trained_on), (TRAIN, labelled & trained_on)):
         keys = listing.table["key"].filter(pa.array(rows))
         buffer = BytesIO()
         pq.write_table(pa.table({"key": keys, "label": pa.array(names[labels[rows]], pa.string())}), buffer)
-        write_bytes(join(tables, f"{name}.parquet"), buffer.getvalue())
+        write_bytes(join(tables, f"{part}.parquet"), buffer.getvalue())

@@ -1,4 +1,4 @@
-"""One victim trained by several Ray Train workers, for those that one worker would be at for too long."""
+"""Trains one victim with several Ray Train workers, where one worker would take too long."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from ue_ray.distributed import cluster
 from ue_ray.distributed.boards import Board
-from ue_ray.distributed.victims.one_victim import train_one
+from ue_ray.distributed.victims.train_victim import train_victim
 from ue_ray.errors import RunError, UserError
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.learning.collectives import rank
 from ue_ray.learning.compute import Compute
 
-ATTEMPTS = 3  # at one victim, from its start: a worker or its node may be lost
+ATTEMPTS = 3  # at one victim, each from its start: a worker or its node may be lost
 
 
 def check_room(workers: int, cpus: int) -> None:
-    """Raises UserError where a local Ray cannot hold ``workers`` of ``cpus`` CPUs, and a GPU each where it has any.
+    """Raises UserError if a local Ray is too small for ``workers`` of ``cpus`` CPUs each, and a GPU each if it has any.
 
-    They would be waited for without end; of a cluster more nodes may come.
+    Ray would wait for them without end. A cluster may still get more nodes, so nothing is checked there.
     """
     gpus = 1 if cluster.gpus() else 0
     room = cluster.room(cpus, gpus)
@@ -39,38 +39,38 @@ def check_room(workers: int, cpus: int) -> None:
 def train_together(
     run: VictimRun, images: tuple[Any, Any], store: VictimRuns, cpus: int, epochs: Any
 ) -> dict[str, Any]:
-    """What came of ``run``, trained by ``run.workers``, each with ``cpus`` CPUs and, where there are GPUs, one of them.
+    """Trains the victim with ``run.workers`` workers; returns its entry of results.json and keeps it in ``store``.
 
-    ``images``: references to its training and test images, of which each worker holds all. A global batch has as
-    many rows as with one worker, and batch normalisation is over all of them: on GPUs by torch's SyncBatchNorm, on CPUs
-    by ours (``collectives.data_parallel``). Each worker draws its own chance (``train_classifier``).
-    The result is kept in ``store``; the actor ``epochs`` (``Epochs``) is told of each as it ends.
+    Each worker has ``cpus`` CPUs, a GPU where there are any, and a copy of all images. ``images``: references to those
+    to train and to test on. A batch has as many rows as with one worker. Batch normalisation is over the whole batch:
+    on GPUs by torch's SyncBatchNorm, on CPUs by ours (``collectives.data_parallel``). Each worker has its own source of
+    chance (``train_classifier``). The actor ``epochs`` (``Epochs``) is told when an epoch ends.
 
-    Raises UserError for a mistake of the user's, RunError where it was cut off, TrainingFailedError when ATTEMPTS of it
-    have failed.
+    Raises UserError for a mistake of the user's, RunError if the training was cut off, TrainingFailedError if it has
+    failed ATTEMPTS times.
     """
     board = cluster.beside_the_driver(Board)
     for attempt in range(ATTEMPTS):
-        # Before the workers come: images still to be decoded, or again after a node was lost, might find no CPU left.
-        ray.get(_there.remote(*images))
+        # First the images, which a lost node may have taken along: later, the workers may hold every CPU.
+        ray.get(_wait_for.remote(*images))
         try:
             _fit({"run": run, "images": images, "store": store, "cpus": cpus, "board": board, "epochs": epochs})
             break
         except TrainingFailedError:
             if attempt == ATTEMPTS - 1:
                 raise
-    result, mistake = ray.get([board.last.remote(), board.mistake.remote()])
+    entry, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:
         raise UserError(mistake)
-    if not result:
+    if not entry:
         raise RunError(f"the training of {run.plan.model} on {run.train_set} was cut off")
-    return dict(result)
+    return dict(entry)
 
 
 def _fit(setup: dict[str, Any]) -> None:
     gpus = {"GPU": 1} if cluster.gpus() else {}
-    # Train insists on a place; it has no checkpoint to put there, so one on this node does.
-    with tempfile.TemporaryDirectory(prefix="ue-train-") as place:
+    # Train needs a storage path. It has no checkpoint to put there, so a folder on this node is enough.
+    with tempfile.TemporaryDirectory(prefix="ue-train-") as folder:
         TorchTrainer(
             _train_on_worker,
             train_loop_config=setup,
@@ -80,25 +80,24 @@ def _fit(setup: dict[str, Any]) -> None:
                 use_gpu=bool(gpus),
                 resources_per_worker={"CPU": setup["cpus"]} | gpus,
             ),
-            run_config=ray.train.RunConfig(name="victim", storage_path=place),
+            run_config=ray.train.RunConfig(name="victim", storage_path=folder),
         ).fit()
 
 
 @ray.remote(num_cpus=0)
-def _there(*images: Any) -> None:
-    """Waits for ``images``; raises what kept them from being made."""
+def _wait_for(*images: Any) -> None:
+    """Ends when ``images`` are made; fails if they cannot be made."""
 
 
 def _train_on_worker(setup: dict[str, Any]) -> None:
     torch.set_num_threads(setup["cpus"])
-    run: VictimRun = setup["run"]
     train, test = ray.get(list(setup["images"]))
     compute = Compute.detect(ray.train.torch.get_device())
     board = setup["board"]
     try:
-        result = train_one(run, train, test, compute, setup["store"], setup["epochs"])
-    except UserError as mistake:  # all workers find the same one; a failure would be tried again
+        entry = train_victim(setup["run"], train, test, compute, setup["store"], setup["epochs"])
+    except UserError as mistake:  # the same for all workers; a failure would be tried again
         ray.get(board.blame.remote(str(mistake)))
         return
     if rank() == 0:
-        ray.get(board.put.remote(result))
+        ray.get(board.put.remote(entry))

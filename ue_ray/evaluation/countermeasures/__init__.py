@@ -1,10 +1,12 @@
-"""What a data taker may try against the protection: one file each, and a plain dict of them.
+"""What a data taker may try against the protection: a file for each countermeasure, and a plain dict of them.
 
-A taker handles the training images, all of them alike: clean, control and protected. Test images stay as they are, but
-for a countermeasure that changes what kind of image a victim sees (``on_test``).
+The taker treats all training images alike: clean, control and protected. Test images stay as they are, except for a
+countermeasure that changes the kind of image that a victim sees (``on_test``).
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures.adversarial_training import AdversarialTraining
@@ -43,12 +45,16 @@ COUNTERMEASURES: dict[str, type[Countermeasure]] = {
 
 
 def parse(name: str) -> Countermeasure:
-    """``"grayscale"``, ``"jpeg-50"`` -> the countermeasure. Raises UserError, listing the choices, for no such name."""
-    for kind, countermeasure in COUNTERMEASURES.items():
+    """Returns the countermeasure of that name, such as ``"grayscale"`` or ``"jpeg-50"``: a key of COUNTERMEASURES and,
+    behind a dash, its parameter. Raises UserError, listing the choices, for any other name.
+
+    Example:
+        >>> parse("jpeg-50").quality
+        50
+    """
+    for kind in sorted(COUNTERMEASURES, key=len, reverse=True):  # one key may begin with another
         if name == kind or name.startswith(f"{kind}-"):
-            try:
-                return countermeasure(name.removeprefix(kind).removeprefix("-"))
-            except ValueError:
-                break
-    forms = ", ".join(of.forms for of in COUNTERMEASURES.values())
+            with suppress(ValueError):
+                return COUNTERMEASURES[kind](name.removeprefix(kind).removeprefix("-"))
+    forms = ", ".join(countermeasure.forms for countermeasure in COUNTERMEASURES.values())
     raise UserError(f"unknown countermeasure {name!r}: choose among {forms}")

@@ -1,4 +1,4 @@
-"""Every batch is first moved against the network that it trains (Madry et al., 2018)."""
+"""Adversarial training: moves every batch against the network that it trains (Madry et al., 2018)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEPS = 10
 
 
 class AdversarialTraining(Countermeasure):
-    """``adversarial-training-8``: PGD of ten steps of a quarter of 8/255 from a random start in the budget of 8/255."""
+    """``adversarial-training-8``: PGD within 8/255, from a random start, ten steps of a quarter of that."""
 
     forms = "adversarial-training-1 ... adversarial-training-32"
 

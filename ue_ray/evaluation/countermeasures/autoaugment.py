@@ -1,4 +1,4 @@
-"""torchvision's AutoAugment (Cubuk et al., 2019) and RandAugment (Cubuk et al., 2020)."""
+"""AutoAugment (Cubuk et al., 2019) and RandAugment (Cubuk et al., 2020), as torchvision has them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ue_ray.evaluation.countermeasures.base import Countermeasure
 
 
 class AutoAugment(Countermeasure):
-    """The policy that was found for CIFAR-10; each image draws its own."""
+    """``autoaugment``: the policy that was found for CIFAR-10; each image draws its own operations."""
 
     forms = "autoaugment"
 
@@ -27,13 +27,13 @@ class AutoAugment(Countermeasure):
 
     @staticmethod
     def _transform() -> Callable[[Tensor], Tensor]:
-        from torchvision.transforms import AutoAugment, AutoAugmentPolicy  # only its users pay for torchvision
+        from torchvision.transforms import AutoAugment, AutoAugmentPolicy  # imported only where it is used: it is slow
 
         return AutoAugment(AutoAugmentPolicy.CIFAR10)
 
 
 class RandAugment(AutoAugment):
-    """Two operations of strength 9 of 30, torchvision's defaults."""
+    """``randaugment``: two operations of strength 9 of 30, the defaults of torchvision."""
 
     forms = "randaugment"
 

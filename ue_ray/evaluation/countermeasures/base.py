@@ -1,4 +1,4 @@
-"""What every countermeasure is: something a data taker tries, in the hope that the protection does not outlive it."""
+"""What a countermeasure is: something that a data taker tries in order to undo the protection."""
 
 from __future__ import annotations
 
@@ -12,49 +12,58 @@ from torch import Tensor, nn
 
 
 class Countermeasure(ABC):
-    """Made by its parameter, the text behind its name and a dash (``"50"`` of ``jpeg-50``), empty where there is none.
+    """A subclass overrides ``purify`` (once, before training), ``augment`` (every batch) or ``held_out``.
 
-    It overrides ``purify``, ``augment`` or ``held_out``. It sees images and labels, never which method protected them
-    nor whether anything did.
+    It sees images and labels. It does not know whether the images are protected, nor by which method.
     """
 
     forms: ClassVar[str]
-    """How its name is written, for the error that lists the choices."""
+    """How its name is written, with its parameters, for the error message that lists the choices."""
 
     on_test: ClassVar[bool] = False
-    """Whether test images are purified as well: only where a victim would otherwise see another kind of image."""
+    """Whether test images are purified too: only where a victim would otherwise be tested on another kind of image."""
 
     held_out: ClassVar[float] = 0.0
-    """The share of the training images that is kept back to choose the epoch by, whose network is then taken."""
+    """The share of the training images, in [0, 1], that is kept back to choose the epoch whose network is taken."""
 
     def __init__(self, parameter: str) -> None:
-        """Raises ValueError when ``parameter`` is not one of ``forms``."""
+        """``parameter``: the text behind its name and a dash (``"50"`` of ``jpeg-50``), empty where there is none.
+
+        Raises ValueError for a parameter that is not in ``forms``.
+        """
         if parameter:
             raise ValueError(parameter)
 
     def purify(self, images: np.ndarray) -> np.ndarray:
-        """Once, before training: uint8 [n,S,S,3] -> the same shape and type; each image by itself, always alike."""
+        """Changes the images once, before training: uint8 [n,S,S,3] -> the same shape and type.
+
+        Each image is changed by itself, and in the same way every time.
+        """
         return images
 
     @property
     def purifies(self) -> bool:
+        """Whether it overrides ``purify``."""
         return type(self).purify is not Countermeasure.purify
 
     @property
     def augments(self) -> bool:
+        """Whether it overrides ``augment``."""
         return type(self).augment is not Countermeasure.augment
 
     def augment(
         self, images: Tensor, targets: Tensor, network: nn.Module, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Every batch anew, after the usual augmentation: float [N,3,S,S] in [0, 1] and the labels' probabilities,
-        float [N,K], on the device -> the same. ``network`` is the victim in training; chance comes from ``generator``
-        (on the CPU) alone."""
+        """Changes a batch, after the usual augmentation; returns (images, targets) of the same shapes.
+
+        ``images``: float32 [N,3,S,S] in [0, 1]; ``targets``: the probabilities of the labels, float32 [N,K]; both on
+        the device. ``network``: the victim in training. ``generator``, on the CPU, is the only source of chance.
+        """
         return images, targets
 
 
-def one_by_one(change: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
-    """``change`` for each of ``images``, holding no second copy of them all."""
+def map_images(change: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+    """Returns ``images``, uint8 [n,S,S,3], each changed by ``change``, which keeps its shape."""
     changed = np.empty_like(images)
     for row, image in enumerate(images):
         changed[row] = change(image)
@@ -62,7 +71,10 @@ def one_by_one(change: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -
 
 
 def box_mask(side: int, length: Tensor, generator: torch.Generator) -> Tensor:
-    """bool [N,1,side,side]: a square of each ``length`` (int64 [N]) around a random pixel, cut at the edges."""
+    """Returns a square for each image, around a random pixel and cut at the edges: bool [N,1,side,side].
+
+    ``length``: the squares' sides in pixels, int64 [N].
+    """
     centres = torch.randint(0, side, (2, len(length)), generator=generator)
     first = (centres - length // 2).view(2, -1, 1)
     place = torch.arange(side)

@@ -1,4 +1,4 @@
-"""Fewer levels a channel: what is smaller than a level is lost (Xu et al., 2018)."""
+"""Reduces the levels of each channel: a change smaller than a level is lost (Xu et al., 2018)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ue_ray.evaluation.countermeasures.base import Countermeasure
 
 
 class BitDepth(Countermeasure):
-    """``bit-depth-3``: 2^3 levels, evenly spread over the range, each value at the nearest."""
+    """``bit-depth-3``: rounds each value to the nearest of 2^3 levels, which are evenly spread over the range."""
 
     forms = "bit-depth-1 ... bit-depth-7"
 

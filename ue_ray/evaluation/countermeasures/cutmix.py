@@ -1,4 +1,4 @@
-"""A box of each image is filled from another of its batch, and the labels blended by area (Yun et al., 2019)."""
+"""CutMix: fills a box of each image from another image, and blends the labels by area (Yun et al., 2019)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ue_ray.evaluation.countermeasures.base import Countermeasure, box_mask
 
 
 class Cutmix(Countermeasure):
-    """The box covers a share of the image drawn uniformly, before the edges cut it: Beta(1, 1), one share a batch."""
+    """``cutmix``: one share of the area is drawn for each batch, from Beta(1, 1); the edges may cut the box."""
 
     forms = "cutmix"
 

@@ -1,4 +1,4 @@
-"""A square of each image is blanked out (DeVries and Taylor, 2017)."""
+"""Cutout: blanks out a square of each image (DeVries and Taylor, 2017)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ue_ray.evaluation.countermeasures.base import Countermeasure, box_mask
 
 
 class Cutout(Countermeasure):
-    """Half the image's side, as 16 pixels are of 32 (Appendix D of the paper), black."""
+    """``cutout``: a black square of half the image's side, 16 of 32 pixels as in the paper (Appendix D)."""
 
     forms = "cutout"
 

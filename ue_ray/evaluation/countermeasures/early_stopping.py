@@ -1,4 +1,4 @@
-"""The network of the best epoch, as a taker can know it."""
+"""Early stopping: takes the network of the epoch that looks best to the data taker."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from ue_ray.evaluation.countermeasures.base import Countermeasure
 
 
 class EarlyStopping(Countermeasure):
-    """A tenth of the training images is kept back; the epoch that does best on it counts (Section 4.1 of the paper).
+    """``early-stopping``: keeps back a tenth of the training images, and takes the epoch with the best accuracy on it
+    (Section 4.1 of the paper).
 
-    A taker has no other images than those taken: what is kept back is protected like the rest. The peak accuracy that
-    every result states is what a taker with clean images could stop at.
+    The taker has no other images, so those kept back are protected like the rest. A taker with clean images could stop
+    at the peak accuracy, which every result states.
     """
 
     forms = "early-stopping"

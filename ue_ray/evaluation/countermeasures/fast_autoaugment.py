@@ -1,4 +1,4 @@
-"""The policy that the paper takes from Fast AutoAugment (Lim et al., 2019)."""
+"""The operations that the paper takes from Fast AutoAugment (Lim et al., 2019)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from ue_ray.evaluation.countermeasures.cutout import Cutout
 
 
 class FastAutoAugment(Cutout):
-    """Contrast, brightness, sharpness, rotation and cutout: the operations that Appendix D names, each on a random half
-    of the images, its strength uniform in the range that AutoAugment gives it (factors 0.1 to 1.9, 30 degrees).
+    """``fast-autoaugment``: contrast, brightness, sharpness and rotation, then cutout (Appendix D of the paper).
 
-    Not the 25 sub-policies that their search found for one data set: a taker of other images has none.
+    Each of the four changes a random half of the images. Its strength is uniform in the range of AutoAugment: factors
+    of 0.1 to 1.9, up to 30 degrees. The 25 sub-policies of Fast AutoAugment are not used: they were found for one data
+    set, and a taker of other images has none.
     """
 
     forms = "fast-autoaugment"

@@ -1,24 +1,24 @@
-"""Without colour, where much of a small perturbation lives."""
+"""Grayscale: removes the colours, which carry much of a small perturbation."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
-from ue_ray.evaluation.countermeasures.base import Countermeasure, one_by_one
+from ue_ray.evaluation.countermeasures.base import Countermeasure, map_images
 
 
 class Grayscale(Countermeasure):
-    """ITU-R 601 luma in all three channels, as Pillow rounds it.
+    """``grayscale``: ITU-R 601 luma in all three channels, as Pillow rounds it.
 
-    The test images too: a taker whose network has never seen a colour asks it about grays.
+    Test images are made gray too: the network has never seen a colour.
     """
 
     forms = "grayscale"
     on_test = True
 
     def purify(self, images: np.ndarray) -> np.ndarray:
-        return one_by_one(_gray, images)
+        return map_images(_gray, images)
 
 
 def _gray(image: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A real JPEG file and back: what most photos go through when they are published."""
+"""JPEG compression, which most photos go through when they are published."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from ue_ray.evaluation.countermeasures.base import Countermeasure, one_by_one
+from ue_ray.evaluation.countermeasures.base import Countermeasure, map_images
 
 
 class Jpeg(Countermeasure):
-    """``jpeg-50``: encoded at quality 50, colours at half the resolution (4:2:0), and decoded."""
+    """``jpeg-50``: encodes at quality 50, with colours at half the resolution (4:2:0), and decodes."""
 
     forms = "jpeg-1 ... jpeg-100"
 
@@ -21,7 +21,7 @@ class Jpeg(Countermeasure):
             raise ValueError(parameter)
 
     def purify(self, images: np.ndarray) -> np.ndarray:
-        return one_by_one(self._round_trip, images)
+        return map_images(self._round_trip, images)
 
     def _round_trip(self, image: np.ndarray) -> np.ndarray:
         file = io.BytesIO()

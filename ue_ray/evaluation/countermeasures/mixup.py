@@ -1,4 +1,4 @@
-"""Each image and label is blended with another of its batch (Zhang et al., 2018)."""
+"""Mixup: blends each image and its label with another of the batch (Zhang et al., 2018)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ue_ray.evaluation.countermeasures.base import Countermeasure
 
 
 class Mixup(Countermeasure):
-    """One share a batch, uniform in [0, 1]: Beta(1, 1), as for CIFAR in their paper."""
+    """``mixup``: one share is drawn for each batch, from Beta(1, 1), as for CIFAR in their paper."""
 
     forms = "mixup"
 

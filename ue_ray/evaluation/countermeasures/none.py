@@ -1,4 +1,4 @@
-"""The images as they are."""
+"""No countermeasure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from ue_ray.evaluation.countermeasures.base import Countermeasure
 
 
 class Nothing(Countermeasure):
-    """No countermeasure: what every other is compared with."""
+    """``none``: leaves the images as they are. The others are compared with it."""
 
     forms = "none"

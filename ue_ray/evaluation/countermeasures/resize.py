@@ -1,15 +1,15 @@
-"""Down to half the side and back: what a thumbnail loses."""
+"""Resizing: takes away what a thumbnail loses."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ue_ray.evaluation.countermeasures.base import Countermeasure, one_by_one
+from ue_ray.evaluation.countermeasures.base import Countermeasure, map_images
 from ue_ray.images.codec import resize
 
 
 class Resize(Countermeasure):
-    """``resize-half``: antialiased bilinear, both ways."""
+    """``resize-half``: to half the side and back, by antialiased bilinear interpolation."""
 
     forms = "resize-half"
 
@@ -19,4 +19,4 @@ class Resize(Countermeasure):
 
     def purify(self, images: np.ndarray) -> np.ndarray:
         side = images.shape[1]
-        return one_by_one(lambda image: resize(resize(image, max(1, side // 2)), side), images)
+        return map_images(lambda image: resize(resize(image, max(1, side // 2)), side), images)

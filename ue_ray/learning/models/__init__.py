@@ -1,4 +1,4 @@
-"""Networks by name: surrogates (which craft the noise) and victims (which a data taker trains) alike."""
+"""Networks by name, for surrogates (they craft the noise) and for victims (a data taker trains them)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ue_ray.learning.models.inception_resnet import InceptionResNet
 from ue_ray.learning.models.normalise import Normalised
 from ue_ray.learning.models.resnet9 import ResNet9
 
-Builder = Callable[[int, bool], nn.Module]  # (number of classes, small images?) -> network of raw pixels
+Builder = Callable[[int, bool], nn.Module]  # (number of classes, whether images are small) -> network
 
 MODELS: dict[str, Builder] = {
     "resnet9": lambda num_classes, small: ResNet9(num_classes),
@@ -24,8 +24,8 @@ MODELS: dict[str, Builder] = {
     "inception-resnet-small": lambda num_classes, small: InceptionResNet(num_classes, small, 0.25, (2, 4, 2)),
 }
 
-SMALLEST_IMAGE = 12  # below, the deepest networks have nothing left to convolve
-SMALL_IMAGE = 96  # up to this side, networks get the stem made for 32x32 images (no early downsampling)
+SMALLEST_IMAGE = 12  # the smallest side, in pixels, that the deepest networks can take
+SMALL_IMAGE = 96  # up to this side, in pixels, networks get a stem that does not shrink the images
 
 
 def check_model(name: str) -> None:
@@ -34,10 +34,15 @@ def check_model(name: str) -> None:
 
 
 def build(name: str, num_classes: int, image_size: int) -> nn.Module:
-    """A freshly initialised network: float32 [N,3,S,S] in [0, 1] -> logits [N, num_classes].
+    """Returns a new network: float32 [N,3,S,S] in [0, 1] -> logits float32 [N,num_classes]; S is ``image_size``.
 
-    Normalisation of the input is the network's own first step, so noise is always crafted in pixel units. Raises
-    UserError for an unknown name.
+    It normalises its input itself, so that epsilon means the same for every network. Its weights are drawn from torch's
+    global generator. Raises UserError for an unknown name, and for images that are too small.
+
+    Example:
+        >>> import torch
+        >>> build("resnet9", num_classes=10, image_size=32)(torch.rand(4, 3, 32, 32)).shape
+        torch.Size([4, 10])
     """
     check_model(name)
     if image_size < SMALLEST_IMAGE:

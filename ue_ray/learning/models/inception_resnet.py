@@ -7,21 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-Size = int | tuple[int, int]
-
-
-def convolution(channels_in: int, channels_out: int, size: Size = 1, stride: int = 1) -> nn.Sequential:
-    """Padded to keep the size: the reductions of small images would otherwise leave nothing."""
-    pad = (size // 2, size // 2) if isinstance(size, int) else (size[0] // 2, size[1] // 2)
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, size, stride, pad, bias=False),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU(inplace=True),
-    )
+from ue_ray.learning.models.convolution import Size, convolution
 
 
 class Branches(nn.Module):
-    """The outputs of several branches, one behind the other."""
+    """Concatenates the outputs of several branches along the channels."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()
@@ -32,7 +22,7 @@ class Branches(nn.Module):
 
 
 class Scaled(nn.Module):
-    """A residual block, whose residual is made smaller for the sake of stability (Section 3.3 there)."""
+    """A residual block; its residual is multiplied by ``scale``, which keeps training stable (their Section 3.3)."""
 
     def __init__(self, channels: int, branches: Branches, channels_out: int, scale: float) -> None:
         super().__init__()
@@ -44,8 +34,11 @@ class Scaled(nn.Module):
 
 
 class InceptionResNet(nn.Module):
-    """``width``: of its channels, the share that it has; ``blocks``: how many of each of the three kinds; ``small``:
-    the stem without its pooling, for small images. All convolutions are padded; 21 M weights at width 1."""
+    """The whole network; 21 M weights at ``width`` 1. Unlike the original, all its convolutions are padded.
+
+    ``small``: without the pooling of the stem, for small images; ``width``: the share of the original's channels;
+    ``blocks``: the number of residual blocks of each of the three kinds.
+    """
 
     def __init__(self, num_classes: int, small: bool, width: float = 1.0, blocks: Sequence[int] = (5, 10, 5)) -> None:
         super().__init__()

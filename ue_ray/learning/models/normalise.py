@@ -1,4 +1,4 @@
-"""Pixels to network units, inside the network."""
+"""Scales pixels inside the network, so that noise is crafted in pixel units."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Normalised(nn.Module):
-    """[0, 1] pixels -> [-2, 2] -> the network: one fixed scale for every data set, no statistics to keep."""
+    """Maps images in [0, 1] to [-2, 2] and calls ``network``: one fixed scale for every data set."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

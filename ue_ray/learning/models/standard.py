@@ -1,4 +1,4 @@
-"""The paper's four networks, torchvision's, with the usual stem where images are small."""
+"""The paper's four networks, as torchvision builds them; small images get a first layer that keeps their size."""
 
 from __future__ import annotations
 
@@ -8,40 +8,49 @@ from torch import nn
 
 
 def resnet18(num_classes: int, small: bool) -> nn.Module:
-    return _small_resnet_stem(_torchvision().resnet18(num_classes=num_classes), small)
+    """Returns ResNet-18 (He et al., 2016)."""
+    return _without_early_pooling(_torchvision().resnet18(num_classes=num_classes), small)
 
 
 def resnet50(num_classes: int, small: bool) -> nn.Module:
-    return _small_resnet_stem(_torchvision().resnet50(num_classes=num_classes), small)
+    """Returns ResNet-50 (He et al., 2016)."""
+    return _without_early_pooling(_torchvision().resnet50(num_classes=num_classes), small)
 
 
 def vgg11(num_classes: int, small: bool) -> nn.Module:
-    """With batch normalisation; small images get one linear layer in place of ImageNet's three (124 M weights)."""
+    """Returns VGG-11 with batch normalisation (Simonyan and Zisserman, 2015).
+
+    For small images one linear layer replaces ImageNet's three, which have 124 M weights.
+    """
     model = _torchvision().vgg11_bn(num_classes=num_classes)
     if small:
-        model.features[-1] = nn.AdaptiveMaxPool2d(1)  # as the fifth pooling at 32x32, and 28x28 fits too
+        model.features[-1] = nn.AdaptiveMaxPool2d(1)  # the same as the fifth pooling at 32x32, and works at 28x28
         model.avgpool = nn.Identity()
         model.classifier = nn.Linear(512, num_classes)
     return model
 
 
 def densenet121(num_classes: int, small: bool) -> nn.Module:
+    """Returns DenseNet-121 (Huang et al., 2017)."""
     model = _torchvision().densenet121(num_classes=num_classes)
     if small:
-        model.features.conv0 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        model.features.conv0 = _first_layer()
         model.features.pool0 = nn.Identity()
     return model
 
 
 def _torchvision() -> Any:
-    """Imported by who builds one of these: it costs every process 160 MiB and a second."""
-    import torchvision.models
+    import torchvision.models  # imported only by processes that build one of these: 160 MiB and a second
 
     return torchvision.models
 
 
-def _small_resnet_stem(model: Any, small: bool) -> nn.Module:
+def _first_layer() -> nn.Conv2d:
+    return nn.Conv2d(3, 64, 3, padding=1, bias=False)
+
+
+def _without_early_pooling(resnet: Any, small: bool) -> nn.Module:
     if small:
-        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
-        model.maxpool = nn.Identity()
-    return model
+        resnet.conv1 = _first_layer()
+        resnet.maxpool = nn.Identity()
+    return resnet

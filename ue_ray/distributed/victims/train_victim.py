@@ -1,4 +1,4 @@
-"""One victim, trained by this process alone or together with others."""
+"""Trains one victim, in this process alone or together with others."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
 
 
-def train_one(
+def train_victim(
     run: VictimRun, train: LabelledImages, test: LabelledImages, compute: Compute, store: VictimRuns, epochs: Any
 ) -> dict[str, Any]:
-    """What came of ``run``, kept in ``store``; the actor ``epochs`` (``Epochs``) is told of each as it ends.
+    """Trains the victim and returns its entry of results.json; keeps the entry in ``store``.
 
-    Of several workers that call it together the first does both.
+    The actor ``epochs`` (``Epochs``) is told when an epoch ends. Several workers call this together; only the first
+    writes and tells.
     """
 
     def on_epoch(epoch: Epoch) -> None:
         if rank() == 0:
             epochs.reached.remote(run.file_name, epoch.epoch)
 
-    result = run_victim(train, test, run.train_set, run.countermeasure, run.plan, compute, run.verified, on_epoch)
-    result |= {"workers": run.workers, "machine": machine(), "versions": versions()}
+    entry = run_victim(train, test, run.train_set, run.countermeasure, run.plan, compute, run.pair_classes, on_epoch)
+    entry |= {"workers": run.workers, "machine": machine(), "versions": versions()}
     if rank() == 0:
-        store.write(run, result)
-    return result
+        store.write(run, entry)
+    return entry

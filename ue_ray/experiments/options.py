@@ -1,0 +1,44 @@
+"""What a user may say of an experiment: flags of ``ue-ray reproduce``, keywords of ``ue_ray.reproduce``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ue_ray.errors import check_at_least, choose, option
+from ue_ray.evaluation.options import VictimOptions
+from ue_ray.experiments.base import SCALES, Scale
+from ue_ray.storage.inputs.options import SourceOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceOptions(VictimOptions, SourceOptions):
+    """All options of an experiment. Raises UserError for a value that makes no sense."""
+
+    scale: str = option(
+        "small: ResNet-9 and 10 epochs, for a CPU and some thousand images. paper: its networks, epochs and batches. "
+        "Default: small.",
+        "small",
+    )
+    data: str = option(
+        "A built-in data set (mnist5k, cifar10, cifar100); a folder with train.parquet and test.parquet, or with "
+        "folders train and test; or a folder of class folders (people), of each of which a fifth is tested on. "
+        "Default: mnist5k.",
+        "mnist5k",
+    )
+    test_split: str | None = option("Of a data set with splits: the one to test on. Default: test.", None)
+    other: str | None = option("transfer: the other data set, as --data.", None)
+    class_map: str | None = option('transfer: a JSON file, {"class of --data": "class of --other", ...}.', None)
+    epsilon: str | float = option("The budget, where an experiment does not set it. Default: 8/255.", "8/255")
+    views: str | None = option("As for protect.", None)
+    epochs: int | None = option("Default: the scale's.", None)
+
+    def __post_init__(self) -> None:
+        check_at_least(self, {"epochs": 1})
+        super().__post_init__()
+        choose(self.scale, SCALES, "scale")
+
+    @property
+    def sizes(self) -> Scale:
+        """The scale, with the epochs that are asked for."""
+        scale = SCALES[self.scale]
+        return scale if self.epochs is None else replace(scale, epochs=self.epochs)
