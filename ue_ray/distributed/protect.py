@@ -34,7 +34,7 @@ from ue_ray.protection.shard import surviving_share
 from ue_ray.storage.filesystem import absolute, join
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.samples import Handling
-from ue_ray.storage.outputs.formats.base import WORK
+from ue_ray.storage.outputs.layout import NOISE, WORK
 from ue_ray.storage.outputs.output import Mode, Output
 
 
@@ -172,7 +172,7 @@ def protect(config: ProtectConfig) -> dict[str, Any]:
     if done is not None:
         say(f"nothing to do: this run is committed already, {_counts(done)}; {output.uri}")
         return done
-    noise_uri = join(output.uri, "noise")
+    noise_uri = join(output.uri, NOISE)
     if given is not None:
         given.save(noise_uri)
     elif config.method == "random":

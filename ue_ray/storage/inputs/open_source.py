@@ -3,15 +3,15 @@
 from pyarrow import fs
 
 from ue_ray.errors import UserError, one_line
-from ue_ray.storage.filesystem import absolute, resolve, walk
+from ue_ray.storage.filesystem import absolute, open_store
 from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.inputs.labels import check_rule, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.parquet import LABEL, ParquetSource
-from ue_ray.storage.outputs.formats.base import WORK
-from ue_ray.storage.outputs.output import MANIFEST, OURS, SUCCESS
+from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
+from ue_ray.storage.store import Store
 
 __all__ = ["BUILTINS", "Listing", "Source", "has_own_labels", "open_source"]
 
@@ -42,31 +42,29 @@ def open_source(uri: str, labels: str | None = None) -> Source:
         if labels is not None:
             raise UserError(f"{uri}: has labels of its own; labels {labels!r} cannot be used with it")
         return BuiltinSource(uri)
-    filesystem, path = resolve(uri)
+    store = open_store(uri)
     uri = absolute(uri)
     try:
-        info = filesystem.get_file_info(path)
-        if info.type == fs.FileType.NotFound:
+        kind = store.info().type
+        if kind == fs.FileType.NotFound:
             raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)})")
-        if info.type != fs.FileType.Directory:
-            if path.endswith(".parquet"):
+        if kind != fs.FileType.Directory:
+            if store.root.endswith(".parquet"):
                 return ParquetSource(uri, labels or LABEL)
             raise UserError(
                 f"{uri}: is a file; expected a .parquet file or a folder (of class folders or of .parquet files)"
             )
-        entries = {entry.base_name for entry in filesystem.get_file_info(fs.FileSelector(path))}
+        entries = set(store.names())
         # Nothing else may lie there: who adds a manifest.json to an input must not make an output of it.
-        if entries <= set(OURS) and (
-            WORK in entries or (entries & {"data", SUCCESS} and entries & {"noise", MANIFEST})
-        ):
+        if entries <= set(OURS) and (WORK in entries or (entries & {DATA, SUCCESS} and entries & {NOISE, MANIFEST})):
             if SUCCESS not in entries:
                 raise UserError(
-                    f"{uri}: an output that is not committed (no _SUCCESS): its run failed or still goes on"
+                    f"{uri}: an output that is not committed (no {SUCCESS}): its run failed or still goes on"
                 )
             if labels is not None:
                 raise UserError(f"{uri}: is an output with labels of its own; labels {labels!r} cannot be used with it")
             return OutputSource(uri)
-        if _is_parquet_folder(filesystem, path):
+        if _is_parquet_folder(store):
             return ParquetSource(uri, labels or LABEL)
         if labels is not None:
             check_rule(labels)
@@ -81,9 +79,9 @@ def has_own_labels(source: Source) -> bool:
     return isinstance(source, BuiltinSource | OutputSource)
 
 
-def _is_parquet_folder(filesystem: fs.FileSystem, path: str) -> bool:
+def _is_parquet_folder(store: Store) -> bool:
     found = False
-    for name, _ in walk(filesystem, path):
+    for name, _ in store.walk():
         *folders, base = name.split(b"/")
         if not base:  # a folder marker
             continue

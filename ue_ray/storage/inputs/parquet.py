@@ -2,24 +2,20 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from ue_ray.errors import ReadFailure, UserError, one_line
-from ue_ray.storage.filesystem import blame, resolve, walk
+from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.labels import is_text, numbered
 from ue_ray.storage.inputs.listing import Listing, ids_of
-from ue_ray.storage.retry import persist
-
-T = TypeVar("T")
+from ue_ray.storage.store import Store
 
 LABEL = "label"
 
@@ -43,11 +39,11 @@ class ParquetSource:
     label_column: str = LABEL
 
     def list(self) -> Listing:
-        filesystem, root = resolve(self.uri)
+        store = open_store(self.uri)
         parts, named = [], {}
-        for name in _files(filesystem, root, self.uri):
+        for name in _files(store, self.uri):
             where = f"{self.uri}: {name}" if name else self.uri
-            part, class_names = _list_file(filesystem, _path(root, name), name, self.label_column, where)
+            part, class_names = _list_file(store, name, self.label_column, where)
             parts.append(part)
             if class_names is not None:
                 named[where] = class_names
@@ -63,10 +59,10 @@ class ParquetSource:
         return Listing(table, class_names).check(self.uri)
 
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
-        filesystem, root = resolve(self.uri)
+        store = open_store(self.uri)
         files = rows["file"].to_pylist()
         wanted = rows["row"].to_numpy()
-        readers = {name: _FileReader(filesystem, root, name) for name in dict.fromkeys(files)}
+        readers = {name: _FileReader(store, name) for name in dict.fromkeys(files)}
         places = [(name, *readers[name].locate(int(row))) for name, row in zip(files, wanted, strict=True)]
         # A row group is read when its first row comes and dropped after its last: once each, whatever the order.
         left = Counter((name, group) for name, group, _ in places)
@@ -85,13 +81,12 @@ class ParquetSource:
 class _FileReader:
     """One Parquet file opened once; a file that cannot be opened becomes a ReadFailure for each row asked of it."""
 
-    def __init__(self, filesystem: fs.FileSystem, root: str, name: str) -> None:
-        self._filesystem, self._root = filesystem, root
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
         self._ends = np.empty(0, dtype=np.int64)  # of each row group, in rows of the file
         self._failure: ReadFailure | None = None
         try:
-            open_file = partial(pq.ParquetFile, _path(root, name), filesystem=filesystem)
-            self._file = blame(filesystem, root, partial(_persist, filesystem, open_file))
+            self._file = store.blame(partial(store.persist, lambda: pq.ParquetFile(store.open(name))))
         except _UNREADABLE as error:
             self._failure = _failure(error)
             return
@@ -114,17 +109,9 @@ class _FileReader:
         try:
             column = "image.bytes" if pa.types.is_struct(self._file.schema_arrow.field("image").type) else "image"
             read = partial(self._file.read_row_group, group, columns=[column])
-            return blame(self._filesystem, self._root, partial(_persist, self._filesystem, read))["image"]
+            return self._store.blame(partial(self._store.persist, read))["image"]
         except (*_UNREADABLE, KeyError) as error:
             return _failure(error)
-
-
-def _persist(filesystem: fs.FileSystem, read: Callable[[], T]) -> T:
-    """``retry.persist``, where it helps: a damaged file raises the same OSError as a network that failed.
-
-    A local file stays damaged, and Arrow's S3 has made its own tries.
-    """
-    return read() if isinstance(filesystem, (fs.LocalFileSystem, fs.S3FileSystem)) else persist(read)
 
 
 def _image_bytes(value: pa.Scalar) -> bytes | ReadFailure:
@@ -138,16 +125,12 @@ def _failure(error: Exception) -> ReadFailure:
     return ReadFailure(f"cannot read the Parquet file: {type(error).__name__}")
 
 
-def _path(root: str, name: str) -> str:
-    return f"{root}/{name}" if name else root
-
-
-def _files(filesystem: fs.FileSystem, root: str, uri: str) -> list[str]:
-    """Relative paths of the Parquet files, sorted; one empty name where ``root`` is a file itself."""
-    if filesystem.get_file_info(root).is_file:
+def _files(store: Store, uri: str) -> list[str]:
+    """Relative paths of the Parquet files, sorted; one empty name where ``store`` is a file itself."""
+    if store.info().is_file:
         return [""]
     try:
-        names = sorted(path for path, _ in walk(filesystem, root) if path.endswith(b".parquet"))
+        names = sorted(path for path, _ in store.walk() if path.endswith(b".parquet"))
         if not names:
             raise UserError(f"{uri}: holds no .parquet file")
         return [name.decode() for name in names]
@@ -157,13 +140,11 @@ def _files(filesystem: fs.FileSystem, root: str, uri: str) -> list[str]:
         raise UserError(f"{uri}: cannot list the folder: {error}") from error
 
 
-def _list_file(
-    filesystem: fs.FileSystem, path: str, name: str, label: str, where: str
-) -> tuple[pa.Table, list[str] | None]:
+def _list_file(store: Store, name: str, label: str, where: str) -> tuple[pa.Table, list[str] | None]:
     """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any."""
 
     def read() -> tuple[pa.Schema, pa.Table, np.ndarray]:
-        with pq.ParquetFile(path, filesystem=filesystem) as file:
+        with store.open(name) as opened, pq.ParquetFile(opened) as file:
             schema = file.schema_arrow
             _check_columns(schema, label, where)
             has_ids = "sample_id" in schema.names and is_text(schema.field("sample_id").type)
@@ -171,7 +152,7 @@ def _list_file(
             return schema, columns, mean_image_bytes(file.metadata)
 
     try:
-        schema, columns, nbytes = _persist(filesystem, read)
+        schema, columns, nbytes = store.persist(read)
     except _UNREADABLE as error:
         raise UserError(f"{where}: not a readable Parquet file: {one_line(error)}") from error
     class_names = _schema_class_names(schema, label)
@@ -183,7 +164,7 @@ def _list_file(
             row = pc.index(ids.is_null(), True).as_py()
             raise UserError(f"{where}: row {row} has no sample_id; fill it or drop the column")
     else:
-        shown = name or path.rsplit("/", 1)[-1]
+        shown = name or store.root.rsplit("/", 1)[-1]
         keys = pa.chunked_array([pc.binary_join_element_wise(shown, pa.array(rows).cast(pa.string()), "#")])
         ids = ids_of(keys)
     return pa.table(
