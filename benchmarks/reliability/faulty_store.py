@@ -12,7 +12,6 @@ output that these credentials may not write. Linux.
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import sys
@@ -28,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.reliability.jobs import Job, circumstances, faults, outcome, parser, write
 from tests.storage.conftest import running_store
 from tests.storage.faulty_proxy import FaultyProxy
-from ue_ray.storage.filesystem import resolve
+from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.outputs.output import Output
 
@@ -43,7 +42,7 @@ WAYS = {
 
 def fill(count: int) -> None:
     """Digits at ``in/LABEL/...``, one file in a hundred cut in half."""
-    filesystem, root = resolve(BUCKET)
+    store = open_store(BUCKET)
     source = open_source("mnist5k")
     table = source.list().table
     rows = table.take(np.linspace(0, len(table) - 1, count).astype(int))
@@ -52,7 +51,7 @@ def fill(count: int) -> None:
     def put(numbered: tuple[int, tuple[int, Any]]) -> None:
         number, (label, data) = numbered
         body = data[: len(data) // 2] if number % 100 == 99 else data
-        filesystem.upload(f"{root}/in/{label}/{number:05} \u00e9?.png", io.BytesIO(body))  # type: ignore[attr-defined]
+        store.write(f"in/{label}/{number:05} \u00e9?.png", body)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(put, enumerate(files)))
@@ -135,7 +134,7 @@ def main() -> None:
 
     with running_store(work / "store", "uesecret") as store:
         os.environ.update(at(store))
-        resolve(f"{BUCKET}?allow_bucket_creation=true")[0].create_dir(BUCKET.removeprefix("s3://"))
+        open_store(BUCKET).filesystem.call_s3("create_bucket", Bucket=BUCKET.removeprefix("s3://"))
         fill(options.objects)
         result["n"] = len(open_source(f"{BUCKET}/in").list())
         for what in ("wrong secret", "missing bucket", "output that may not be written"):

@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,7 +35,7 @@ from benchmarks.reliability.jobs import ROOT, Job, circumstances, faults, parser
 from tests.storage.conftest import running_store
 from tests.storage.hostile import hostile_keys
 from ue_ray.images.codec import encode
-from ue_ray.storage.filesystem import resolve
+from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.outputs.formats import FORMATS
 from ue_ray.storage.outputs.output import Output
 
@@ -73,8 +72,8 @@ def around(work: Path) -> dict[str, tuple]:
 
 def around_in_bucket(bucket: str) -> dict[str, tuple]:
     """Every object of the bucket that is not below ``out/``."""
-    filesystem, root = resolve(bucket)
-    return {key: (size,) for key, size in filesystem.walk(root) if not key.startswith("out/")}  # type: ignore[attr-defined]
+    found = ((key.decode("utf-8", "surrogateescape"), size) for key, size in open_store(bucket).walk())
+    return {key: (size,) for key, size in found if not key.startswith("out/")}
 
 
 def bad_names(output: Path) -> list[str]:
@@ -142,10 +141,10 @@ def server_of(keys: list[str]) -> Iterator[str]:
 
 def put(bucket: str, keys: list[str]) -> int:
     """Put an image at each of ``in/KEY``; returns how many the store took."""
-    filesystem, root = resolve(bucket)
+    store = open_store(bucket)
     for number, key in enumerate(keys):
         try:
-            filesystem.upload(f"{root}/in/{key}", BytesIO(image(number)))  # type: ignore[attr-defined]
+            store.write(f"in/{key}", image(number))
         except OSError:
             continue
     return sum(key.startswith("in/") for key in around_in_bucket(bucket))
@@ -232,7 +231,7 @@ def main() -> None:
     run("parquet", "imagefolder", str(work / "in.parquet"), out, here, len(pq.read_table(work / "in.parquet")))
     with running_store(work / "store", "uesecret") as address:
         os.environ["AWS_ENDPOINT_URL_S3"] = f"http://{address}"
-        resolve(f"{bucket}?allow_bucket_creation=true")[0].create_dir("keys")
+        open_store(bucket).filesystem.call_s3("create_bucket", Bucket="keys")
         taken = put(bucket, keys)
         for format in FORMATS:
             run("store", format, f"{bucket}/in", f"{bucket}/out", lambda: around_in_bucket(bucket), taken)

@@ -28,11 +28,11 @@ from benchmarks.processes import Watch, end
 from ue_ray.images.codec import decode
 from ue_ray.learning.machine import machine, versions
 from ue_ray.protection.verify import Verification
-from ue_ray.storage.filesystem import resolve
+from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.open_source import open_source
-from ue_ray.storage.outputs.formats import Entry, format_of
+from ue_ray.storage.outputs.formats import format_of
+from ue_ray.storage.outputs.formats.base import Entry
 from ue_ray.storage.outputs.output import Output
-from ue_ray.storage.outputs.records import fetched
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0
@@ -107,22 +107,22 @@ class Job:
 
 def protected(uri: str) -> Iterator[Entry]:
     """Every protected image of a committed output, as its readers find them."""
-    filesystem, root = resolve(uri)
+    store = open_store(uri)
     for file in Output(uri).manifest()["files"]:
         kind = format_of(file["name"])
         if kind:
-            with fetched(filesystem, root, file["name"]) as (path, _, _):
-                for entry in kind.read(path, uri):
+            with store.fetched(file["name"]) as path:
+                for entry in kind.reader(uri).read(path):
                     assert isinstance(entry, Entry), entry
                     yield entry
 
 
 def rejected(uri: str) -> Iterator[dict[str, str]]:
     """sample_id, key and reason of each rejected input of a committed output."""
-    filesystem, root = resolve(uri)
+    store = open_store(uri)
     for file in Output(uri).manifest()["files"]:
         if file["name"].startswith("rejected/"):
-            with fetched(filesystem, root, file["name"]) as (path, _, _):
+            with store.fetched(file["name"]) as path:
                 yield from pq.read_table(path).to_pylist()
 
 

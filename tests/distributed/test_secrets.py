@@ -25,7 +25,7 @@ import pytest
 from PIL import Image
 
 from tests.storage.conftest import running_store
-from ue_ray.storage.filesystem import join, read_bytes, resolve, walk, write_bytes
+from ue_ray.storage.filesystem import join, open_store, read_bytes, write_bytes
 from ue_ray.storage.outputs.output import Output
 
 ROOT = Path(__file__).parents[2]
@@ -78,10 +78,9 @@ class Bench:
         return running.returncode, said.read_text()
 
     def look(self) -> None:
-        filesystem, root = resolve(self.bucket)
         new = [
             name.decode()
-            for name, _ in walk(filesystem, root)
+            for name, _ in open_store(self.bucket).walk()
             if name.decode() not in self.seen and not name.startswith(b"in/")
         ]
         with ThreadPoolExecutor(8) as pool:
@@ -107,8 +106,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         patch.setenv("AWS_SECRET_ACCESS_KEY", canary)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         bucket = f"s3://photos?endpoint_override={address}&scheme=http&region=us-east-1"
-        filesystem, _ = resolve(f"{bucket}&allow_bucket_creation=true")
-        filesystem.create_dir("photos")
+        open_store(bucket).filesystem.call_s3("create_bucket", Bucket="photos")
         put_photos(join(bucket, "in"))
         yield Bench(bucket, canary, place)
     shutil.rmtree(place, ignore_errors=True)

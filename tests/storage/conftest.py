@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ue_ray.storage.filesystem import resolve
+from ue_ray.storage.filesystem import open_store
 
 WEED = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
 
@@ -88,6 +88,5 @@ def bucket(store: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "uesecret")
     name = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower())[-60:].strip("-")
     options = f"?endpoint_override={store}&scheme=http&region=us-east-1"
-    filesystem, _ = resolve(f"s3://{name}{options}&allow_bucket_creation=true")
-    filesystem.create_dir(name)
+    open_store(f"s3://{name}{options}").filesystem.call_s3("create_bucket", Bucket=name)
     return f"s3://{name}{options}"

@@ -6,50 +6,47 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from pyarrow import fs
 
 from ue_ray.errors import UserError
 from ue_ray.storage.filesystem import (
-    OutOfReach,
     absolute,
-    blame,
     create_exclusive,
     join,
+    open_store,
     read_bytes,
     remove_tree,
-    resolve,
-    staged,
-    walk,
     write_bytes,
 )
+from ue_ray.storage.local import LocalStore
+from ue_ray.storage.s3 import S3Store
+from ue_ray.storage.store import OutOfReach
 
 
 def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     for uri in ("images", "./images/", "~/images", str(tmp_path / "images"), f"file://{tmp_path}/images"):
-        filesystem, path = resolve(uri)
-        assert isinstance(filesystem, fs.LocalFileSystem)
-        assert path == str(tmp_path / "images")
+        store = open_store(uri)
+        assert isinstance(store, LocalStore)
+        assert store.root == str(tmp_path / "images")
     assert absolute("images") == absolute("~/images") == str(tmp_path / "images")
 
 
 def test_file_uris_are_percent_decoded_and_plain_paths_are_not():
-    assert resolve("file:///a%20b")[1] == "/a b"
-    assert resolve("/a%20b?c")[1] == "/a%20b?c"
+    assert open_store("file:///a%20b").root == "/a b"
+    assert open_store("/a%20b?c").root == "/a%20b?c"
 
 
 def test_bucket_keys_are_taken_to_the_letter():
-    filesystem, path = resolve("s3://bucket/a b/50%25/?region=us-east-1&endpoint_override=127.0.0.1:1&scheme=http")
-    assert isinstance(filesystem, fs.S3FileSystem)
-    assert path == "bucket/a b/50%25"
+    store = open_store("s3://bucket/a b/50%25/?region=us-east-1&endpoint_override=127.0.0.1:1&scheme=http")
+    assert isinstance(store, S3Store)
+    assert store.root == "bucket/a b/50%25"
 
 
 def test_fsspec_serves_the_other_schemes():
     write_bytes("memory://box/a.bin", b"abc")
     assert read_bytes("memory://box/a.bin") == b"abc"
-    filesystem, path = resolve("memory://box")
-    assert list(walk(filesystem, path)) == [(b"a.bin", 3)]
+    assert list(open_store("memory://box").walk()) == [(b"a.bin", 3)]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +61,7 @@ def test_fsspec_serves_the_other_schemes():
 )
 def test_credentials_in_a_uri_are_refused_and_not_repeated(uri: str):
     with pytest.raises(UserError, match="credentials") as caught:
-        resolve(uri)
+        open_store(uri)
     assert "hunter2" not in str(caught.value)
     assert "AKIAEXAMPLE" not in str(caught.value)
 
@@ -72,7 +69,7 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(uri: str):
 @pytest.mark.parametrize("uri", ["", "nosuch://x/y", "file://relative/path", "s3://", "s3://bucket/x?nosuch=1"])
 def test_uris_nobody_can_open_are_one_line_errors(uri: str):
     with pytest.raises(UserError) as caught:
-        resolve(uri)
+        open_store(uri)
     assert "\n" not in str(caught.value)
 
 
@@ -105,8 +102,7 @@ def test_published_files_follow_the_umask(tmp_path: Path):
 def test_a_write_that_fails_leaves_what_was_there(uri: str, tmp_path: Path):
     uri = uri.format(tmp=tmp_path)
     write_bytes(uri, b"old")
-    filesystem, path = resolve(uri)
-    with suppress(RuntimeError), staged(filesystem, path) as local:
+    with suppress(RuntimeError), open_store(uri).staged() as local:
         Path(local).write_bytes(b"half of the ne")
         raise RuntimeError
     assert read_bytes(uri) == b"old"
@@ -118,9 +114,9 @@ def test_a_read_that_fails_is_blamed_on_the_object_or_on_the_root(tmp_path: Path
         raise OSError("broken")
 
     with pytest.raises(OSError, match="broken"):
-        blame(fs.LocalFileSystem(), str(tmp_path), read)
+        open_store(str(tmp_path)).blame(read)
     with pytest.raises(OutOfReach, match="no longer there"):
-        blame(fs.LocalFileSystem(), str(tmp_path / "gone"), read)
+        open_store(str(tmp_path / "gone")).blame(read)
 
 
 def test_a_remote_upload_carries_all_bytes():
@@ -167,4 +163,4 @@ def test_a_tree_is_removed_and_its_neighbours_are_not(tmp_path: Path, bucket: st
             write_bytes(join(root, name), b"x")
         remove_tree(join(root, "tree"))
         remove_tree(join(root, "tree"))
-        assert sorted(walk(*resolve(root))) == [(b"tree2/a", 1), (b"treetop", 1)]
+        assert sorted(open_store(root).walk()) == [(b"tree2/a", 1), (b"treetop", 1)]

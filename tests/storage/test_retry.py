@@ -52,7 +52,6 @@ def test_tries_end(waits: list[float]):
         FileExistsError("x"),
         OSError(errno.ELOOP, "x"),
         OSError(errno.EFBIG, "x"),
-        OSError("When reading: AWS Error ACCESS_DENIED during HeadObject operation: x"),
     ],
 )
 def test_a_lasting_fault_is_raised_at_once(error: OSError, waits: list[float]):

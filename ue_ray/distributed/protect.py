@@ -36,7 +36,7 @@ from ue_ray.protection.shard import ShardResult, surviving_share
 from ue_ray.storage.filesystem import absolute, join
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.open_source import open_source
-from ue_ray.storage.outputs.formats.base import WORK
+from ue_ray.storage.outputs.layout import NOISE, WORK
 from ue_ray.storage.outputs.output import Output
 
 
@@ -143,7 +143,7 @@ def make_plan(job: Job) -> Plan:
 def run(job: Job, plan: Plan) -> Manifest:
     """Crafts the noise unless it is there, applies it to every image, and commits."""
     output, summary = job.output, plan.survey.summary
-    noise_uri = join(output.uri, "noise")
+    noise_uri = join(output.uri, NOISE)
     if job.artifact is not None:
         job.artifact.save(noise_uri)
     elif not NoiseArtifact.is_at(noise_uri):

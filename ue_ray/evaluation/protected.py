@@ -15,7 +15,8 @@ from ue_ray.images.codec import MAX_PIXELS, ImageError, decode
 from ue_ray.storage.filesystem import absolute, join, read_if_there
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.listing import Listing
-from ue_ray.storage.outputs.output import MANIFEST, SUCCESS, Output
+from ue_ray.storage.outputs.layout import MANIFEST, SUCCESS
+from ue_ray.storage.outputs.output import Output
 
 Transform = Callable[[Tensor], Any]
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ue_ray.errors import UserError
-from ue_ray.storage.filesystem import read_range, resolve, staged
+from ue_ray.storage.filesystem import open_store, read_range
 
 CHUNK_BYTES = 64 << 20
 """Written, read and verified at a time (or one delta, if it alone is larger)."""
@@ -57,7 +57,7 @@ def write_deltas(uri: str, deltas: DeltaRows) -> tuple[str, list[str]]:
     header += b" " * (-len(header) % 8)
     head = struct.pack("<Q", len(header)) + header
     whole, chunks = sha256(head), []
-    with staged(*resolve(uri)) as local, open(local, "wb") as file:
+    with open_store(uri).staged() as local, open(local, "wb") as file:
         file.write(head)
         for rows in in_chunks(shape):
             data = deltas[rows].cpu().contiguous().numpy().astype("<f4", copy=False).data.cast("B")

@@ -21,16 +21,14 @@ from ue_ray.noise.artifact import CARD
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.protection.verify_file import FileCheck, FileChecker, Input, Originals, among, digests
-from ue_ray.storage.filesystem import join, read_bytes, resolve, walk
+from ue_ray.storage.filesystem import join, open_store, read_bytes
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import Handling
 from ue_ray.storage.outputs.formats import format_of
-from ue_ray.storage.outputs.output import FORMAT_VERSION, MANIFEST, SUCCESS
+from ue_ray.storage.outputs.layout import DATA, INDEX, MANIFEST, NOISE, RECORDED, SUCCESS
+from ue_ray.storage.outputs.output import FORMAT_VERSION
 from ue_ray.storage.outputs.records import fetched
 from ue_ray.storage.outputs.shards import FileRecord
-
-FOLDERS = ("data", "index", "rejected")
-"""Where nothing may lie that is not recorded."""
 
 _LEFTOVER = re.compile(rb"(?:.*/)?\.[^/]*\.[0-9a-f]{32}\.tmp", re.DOTALL)  # of a killed writer: nobody's data
 
@@ -129,7 +127,7 @@ def _counts(manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def _noise(uri: str, manifest: dict[str, Any]) -> Iterator[str]:
-    place, name = join(uri, "noise"), f"noise/{CARD}"
+    place, name = join(uri, NOISE), f"{NOISE}/{CARD}"
     try:
         text = read_bytes(join(place, CARD))
         if hashlib.sha256(text).hexdigest() != manifest.get("artifact", {}).get("card_sha256"):
@@ -138,8 +136,8 @@ def _noise(uri: str, manifest: dict[str, Any]) -> Iterator[str]:
         card = json.loads(text)
         NoiseConfig.from_json(card["config"])
         tensors = card["tensors"]
-        name = f"noise/{tensors['file']}"
-        with fetched(*resolve(place), tensors["file"]) as (_, _, sha256):
+        name = f"{NOISE}/{tensors['file']}"
+        with fetched(open_store(place), tensors["file"]) as (_, _, sha256):
             if sha256 != tensors["sha256"]:
                 yield f"{name}: sha256 differs from the card"
     except FileNotFoundError:
@@ -160,13 +158,13 @@ def _unrecorded(uri: str, checks: list[FileCheck]) -> Iterator[str]:
     others = [check.others for check in checks if check.others is not None]
     known = np.sort(np.concatenate([digests(check.name for check in checks), *others]))
     unread = {check.name.partition("/")[0] for check in checks if check.others is None}
-    filesystem, root = resolve(uri)
-    for folder in FOLDERS:
-        if folder == "data" and "index" in unread:
+    store = open_store(uri)
+    for folder in RECORDED:
+        if folder == DATA and INDEX in unread:
             continue  # its images would be taken for unknown ones
-        if filesystem.get_file_info(f"{root}/{folder}").type != fs.FileType.Directory:
+        if store.info(folder).type != fs.FileType.Directory:
             continue
-        for path, _ in walk(filesystem, f"{root}/{folder}"):
+        for path, _ in store.walk(folder):
             name = f"{folder}/{path.decode('utf-8', 'backslashreplace')}"
             if not _LEFTOVER.fullmatch(path) and not among(known, digests([name]))[0]:
                 yield f"{_shown(name)}: is there but not recorded"

@@ -19,10 +19,11 @@ from ue_ray.errors import one_line
 from ue_ray.images.codec import MAX_PIXELS, ImageError, decode
 from ue_ray.noise.budget import Budget
 from ue_ray.protection.shard import GRAIN
-from ue_ray.storage.filesystem import resolve
+from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import Handling, Rejected, Sample, decode_rows
-from ue_ray.storage.outputs.formats import Entry, format_of
+from ue_ray.storage.outputs.formats import format_of
+from ue_ray.storage.outputs.formats.base import Entry
 from ue_ray.storage.outputs.records import fetched
 from ue_ray.storage.outputs.shards import FileRecord
 
@@ -133,7 +134,7 @@ class FileChecker:
         """Raises RunError if the output or the input as a whole cannot be reached."""
         check = FileCheck(record.name)
         try:
-            with fetched(*resolve(self.uri), record.name) as (path, size, sha256):
+            with fetched(open_store(self.uri), record.name) as (path, size, sha256):
                 if size != record.bytes:
                     check.faults.append(f"{record.name}: has {size:,} bytes, the manifest records {record.bytes:,}")
                 elif sha256 != record.sha256:
@@ -147,16 +148,17 @@ class FileChecker:
         return check
 
     def _contents(self, check: FileCheck, path: str, rows: int) -> None:
-        kind = format_of(check.name)
+        format = format_of(check.name)
         originals = self.input.here() if self.input else None
         seen: list[str] = []
         damaged: list[str] = []
-        if kind is None:
+        if format is None:
             check.others = digests([])
             self._rejected(check, path, originals, seen)
         else:
-            check.others = digests(kind.others(path))
-            for entries in _groups(kind.read(path, self.uri), damaged):
+            reader = format.reader(self.uri)
+            check.others = digests(reader.others(path))
+            for entries in _groups(reader.read(path), damaged):
                 seen += [entry.sample_id for entry in entries]
                 self._images(check, entries, originals)
         check.faults += damaged

@@ -1,10 +1,11 @@
 """Trying again: what is worth another try, how often, and after how long. Time limits of requests stand here too."""
 
+import asyncio
 import errno
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,7 +18,7 @@ REQUEST_TIMEOUT_S = float(os.environ.get("UE_RAY_REQUEST_TIMEOUT_S", "30"))
 """A request to a store that has been silent for so long has failed. Set by the environment, for all processes alike."""
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 5.0
-wait = time.sleep  # tests put something quicker here
+wait, wait_async = time.sleep, asyncio.sleep  # tests put something quicker here
 
 _PERMANENT = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 _PASSING = {
@@ -28,9 +29,7 @@ _PASSING = {
 
 def is_passing(error: OSError) -> bool:
     """Whether the same operation may succeed a moment later: a network or a store in trouble, not a wrong request."""
-    if isinstance(error, _PERMANENT) or "AWS Error" in str(error):  # pyarrow's S3, which has made its own TRIES
-        return False
-    return error.errno is None or error.errno in _PASSING
+    return not isinstance(error, _PERMANENT) and (error.errno is None or error.errno in _PASSING)
 
 
 def persist(action: Callable[[], T]) -> T:
@@ -38,12 +37,29 @@ def persist(action: Callable[[], T]) -> T:
 
     Raises what the last try raised; an error that is no passing one at once.
     """
-    for attempt in range(TRIES - 1):
+    for pause in _pauses():
         try:
             return action()
         except OSError as error:
             if not is_passing(error):
                 raise
-        # Drawn, so that workers that failed together do not come back together.
-        wait(random.uniform(0.5, 1) * min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S))
+        wait(pause)
     return action()
+
+
+async def persist_async(action: Callable[[], Awaitable[T]]) -> T:
+    """``persist`` of a coroutine function."""
+    for pause in _pauses():
+        try:
+            return await action()
+        except OSError as error:
+            if not is_passing(error):
+                raise
+        await wait_async(pause)
+    return await action()
+
+
+def _pauses() -> Iterator[float]:
+    for attempt in range(TRIES - 1):
+        # Drawn, so that workers that failed together do not come back together.
+        yield random.uniform(0.5, 1) * min(_FIRST_WAIT_S * 2**attempt, _LONGEST_WAIT_S)

@@ -1,33 +1,38 @@
-"""S3 and what speaks like it: Arrow's filesystem, and beside it requests that take every key to the letter.
+"""A folder in S3 or in what speaks like it, through s3fs.
 
-Arrow lists a folder as one Python list and knows no key with an empty segment or a final ``/``, and it has no
-conditional put. So objects are listed, read, written whole and deleted by botocore, page by page; Arrow opens Parquet.
-Both take credentials from where AWS clients look (environment, profile, instance role), and nothing else from there:
-endpoint and region are settled here, once, for both.
+s3fs is the client; ``docs/buckets.md`` lists what it does differently from what is needed here, and
+``tests/storage/test_s3fs.py`` shows each. Credentials come from where AWS clients look (environment, profile, instance
+role).
 """
 
+from __future__ import annotations
+
+import asyncio
 import errno
 import functools
 import os
 import urllib.parse
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
-from pyarrow import ArrowException, fs
+from fsspec.asyn import sync_wrapper
+from pyarrow import fs
+from s3fs import S3FileSystem
+from s3fs.core import S3File
 
-from ue_ray.errors import UserError, one_line
 from ue_ray.storage import retry
-from ue_ray.storage.retry import persist
+from ue_ray.storage.store import Store
 
 T = TypeVar("T")
 
-PART_BYTES = 64 << 20  # a larger upload goes in parts of this size: one that fails is sent again alone
+PART_BYTES = 64 << 20  # an upload of two or more goes in parts of this size: one that fails is sent again alone
 CONNECTIONS = 32
+LONGEST_REQUEST_S = 600
 
-_OPTIONS = ("endpoint_override", "scheme", "region", "allow_bucket_creation")
+_OPTIONS = ("endpoint_override", "scheme", "region")
 _PASSING = {"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "RequestLimitExceeded", "InternalError"}
 _PASSING |= {"ConditionalRequestConflict", "OperationAborted", "IncompleteBody", "BadDigest"}
 _DENIED = {"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"}
@@ -39,10 +44,9 @@ class Place:
 
     endpoint: str | None
     region: str | None
-    allow_bucket_creation: bool = False
 
     @classmethod
-    def of(cls, query: str) -> "Place":
+    def of(cls, query: str) -> Place:
         """From the options of a URI, else from AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL, AWS_REGION or
         AWS_DEFAULT_REGION. Raises ValueError for an option that there is not."""
         options = dict(urllib.parse.parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)))
@@ -53,210 +57,228 @@ class Place:
         if endpoint and "://" not in endpoint:
             endpoint = f"{options.get('scheme', 'https')}://{endpoint}"
         region = options.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-        creation = options.get("allow_bucket_creation", "false").lower() in ("true", "1")
-        return cls(endpoint.rstrip("/") if endpoint else None, region, creation)
+        return cls(endpoint.rstrip("/") if endpoint else None, region)
 
 
-class S3(fs.S3FileSystem):
-    """Arrow's filesystem of one store, and whole-object requests beside it; paths are ``bucket/key``, no ``s3://``.
+class S3(S3FileSystem):
+    """s3fs for one place. Paths are ``bucket/key``, the key to the letter; a pickle holds the place, no secret.
 
     Every request is tried again as ``retry.persist`` has it. Errors are OSErrors of one line: FileNotFoundError,
-    PermissionError, FileExistsError, or, when the tries are used up, another. A pickle holds the place, no secret.
+    PermissionError, FileExistsError, or, when the tries are used up, another.
     """
+
+    cachable = False  # ``open_s3`` keeps them, by credentials too
+    retries = 1  # of s3fs; ``_call_s3`` makes the tries
 
     def __init__(self, place: Place) -> None:
-        options: dict[str, Any] = {}
-        if place.endpoint:
-            scheme, _, host = place.endpoint.partition("://")
-            options = {"scheme": scheme, "endpoint_override": host}
-        super().__init__(
-            region=place.region or "us-east-1",
-            allow_bucket_creation=place.allow_bucket_creation,
-            connect_timeout=retry.CONNECT_TIMEOUT_S,
-            request_timeout=retry.REQUEST_TIMEOUT_S,
-            retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=retry.TRIES),
-            **options,
-        )
         self.place = place
+        # Checksums that AWS adds by default are refused by some stores that only speak like it.
+        checksums = "when_required" if place.endpoint else "when_supported"
+        region = place.region or ("us-east-1" if place.endpoint else None)
+        super().__init__(
+            endpoint_url=place.endpoint,
+            client_kwargs={"region_name": region} if region else {},
+            config_kwargs={
+                "connect_timeout": retry.CONNECT_TIMEOUT_S,
+                "read_timeout": retry.REQUEST_TIMEOUT_S,
+                "retries": {"total_max_attempts": 1},  # of botocore
+                "max_pool_connections": CONNECTIONS,
+                "request_checksum_calculation": checksums,
+                "response_checksum_validation": checksums,
+                "s3": {"addressing_style": "path" if place.endpoint else "auto"},
+            },
+            cache_regions=True,  # asks AWS for a bucket's region where none is given
+            use_listings_cache=False,
+            max_concurrency=1,
+        )
 
-    def __reduce__(self) -> tuple[type["S3"], tuple[Place]]:
-        return S3, (self.place,)  # Arrow's own would write the secret down
+    def split_path(self, path: str) -> tuple[str, str, None]:
+        bucket, _, key = path.partition("/")
+        return bucket, key, None
 
-    def walk(self, root: str) -> Iterator[tuple[str, int]]:
-        """Every key below ``root``, relative to it, and its size in bytes: a page of 1,000 in memory at a time."""
-        bucket, prefix = _split(root)
-        prefix = f"{prefix}/" if prefix else ""
-        more: dict[str, str] = {}
-        while True:
-            page = self._request("list_objects_v2", Bucket=bucket, Prefix=prefix, **more)
-            for entry in page.get("Contents", ()):
-                if entry["Key"] != prefix:  # the folder marker of the root itself is no input
-                    yield entry["Key"][len(prefix) :], entry["Size"]
-            if not page.get("IsTruncated"):
-                return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+    async def _call_s3(self, method: str, *options: dict[str, Any], **arguments: Any) -> Any:
+        return await retry.persist_async(partial(self._try_s3, method, *options, **arguments))
 
-    def exists(self, path: str) -> bool:
-        """Whether there is an object at ``path`` or below it."""
-        bucket, key = _split(path)
-        if self._request("list_objects_v2", Bucket=bucket, Prefix=f"{key}/" if key else "", MaxKeys=1).get("Contents"):
-            return True
-        with suppress(FileNotFoundError):
-            return bool(key and self._request("head_object", Bucket=bucket, Key=key))
-        return False
+    call_s3 = sync_wrapper(_call_s3)
 
-    def read(self, path: str, limit: int | None = None) -> bytes:
-        """The whole object, its length checked. Raises OSError (EFBIG), reading nothing, above ``limit`` bytes."""
-        bucket, key = _split(path)
+    async def _try_s3(self, method: str, *options: dict[str, Any], **arguments: Any) -> Any:
+        """One request, tried once."""
+        where = "/".join(arguments[name] for name in ("Bucket", "Key") if name in arguments)
+        try:
+            # The bound is for a connection that is waited for and never comes: nothing else ends that.
+            return await asyncio.wait_for(super()._call_s3(method, *options, **arguments), LONGEST_REQUEST_S)
+        except Exception as error:
+            raise _os_error(method.title().replace("_", ""), where, error) from None
 
-        def get() -> bytes:
-            answer = self._client.get_object(Bucket=bucket, Key=key)
-            with closing(answer["Body"]) as body:
+    async def _fetch(self, path: str, start: int = 0, end: int | None = None, limit: int | None = None) -> bytes:
+        """Reads an object, or its bytes from ``start`` to ``end``. Raises OSError (EFBIG) above ``limit`` bytes."""
+        bucket, key, _ = self.split_path(path)
+        part = {} if end is None else {"Range": f"bytes={start}-{end - 1}"}
+
+        async def fetch() -> bytes:
+            answer = await self._try_s3("get_object", Bucket=bucket, Key=key, **part)
+            async with answer["Body"] as body:
                 if limit is not None and answer["ContentLength"] > limit:
                     raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
-                data: bytes = body.read()
+                try:
+                    data: bytes = await body.read()
+                except Exception as error:  # whatever it is, the connection was cut
+                    raise OSError(errno.EIO, f"GetObject failed: {type(error).__name__}", path) from None
             if len(data) != answer["ContentLength"]:
-                raise OSError(errno.EIO, "short read")
+                raise OSError(errno.EIO, "short read", path)
             return data
 
-        return persist(lambda: _translated("GetObject", path, get))
+        return await retry.persist_async(fetch)
 
-    def upload(self, path: str, file: BinaryIO) -> None:
-        """Write the object with what ``file`` holds: whole or, on any error, as it was before."""
-        bucket, key = _split(path)
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        if size <= PART_BYTES:
-            self._request("put_object", Bucket=bucket, Key=key, Body=file.read())
-            return
-        upload = {"Bucket": bucket, "Key": key}
-        upload["UploadId"] = self._request("create_multipart_upload", **upload)["UploadId"]
-        try:
-            parts = []
-            for number, part in enumerate(iter(functools.partial(file.read, PART_BYTES), b""), start=1):
-                tag = self._request("upload_part", PartNumber=number, Body=part, **upload)["ETag"]
-                parts.append({"PartNumber": number, "ETag": tag})
-            self._request("complete_multipart_upload", MultipartUpload={"Parts": parts}, **upload)
-        except BaseException:
-            with suppress(OSError):
-                self._request("abort_multipart_upload", **upload)
-            raise
+    fetch = sync_wrapper(_fetch)
 
-    def create(self, path: str, data: bytes) -> bool:
+    async def _create(self, path: str, data: bytes) -> bool:
         """Put ``data`` if there is no object (``If-None-Match: *``); whether that was done."""
-        bucket, key = _split(path)
+        bucket, key, _ = self.split_path(path)
         tries = 0
 
-        def put() -> None:
+        async def put() -> None:
             nonlocal tries
             tries += 1
-            self._client.put_object(Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
+            await self._try_s3("put_object", Bucket=bucket, Key=key, Body=data, IfNoneMatch="*")
 
         try:
-            persist(lambda: _translated("PutObject", path, put))
+            await retry.persist_async(put)
         except FileExistsError:
             # A put whose answer was lost may have been ours.
-            return tries > 1 and self.read(path) == data
+            return tries > 1 and await self._fetch(path) == data
         return True
 
-    def delete(self, path: str) -> None:
-        """Delete the object; nothing happens where there is none."""
-        bucket, key = _split(path)
-        self._delete(bucket, [key])
+    create = sync_wrapper(_create)
 
-    def delete_below(self, root: str) -> None:
-        """Delete every object below the folder ``root``, its marker too."""
-        bucket, prefix = _split(root)
-        keys = (f"{prefix}/{name}" if prefix else name for name, _ in self.walk(root))
-        while some := list(islice(keys, 1000)):
-            self._delete(bucket, some)
-        if prefix:
-            self._delete(bucket, [f"{prefix}/"])
-
-    def _delete(self, bucket: str, keys: Iterable[str]) -> None:
-        wanted = {"Objects": [{"Key": key} for key in keys], "Quiet": True}
-        failed = self._request("delete_objects", Bucket=bucket, Delete=wanted).get("Errors", [])
-        if failed:
-            raise OSError(errno.EIO, f"{bucket}: {len(failed)} objects not deleted: {failed[0].get('Code')}")
-
-    @functools.cached_property
-    def _client(self) -> Any:
-        from botocore.config import Config  # slow to import, and only S3 needs it
-        from botocore.session import Session
-
-        elsewhere = self.place.endpoint is not None
-        # Checksums that AWS adds by default are refused by some stores that only speak like it.
-        checksums = "when_required" if elsewhere else "when_supported"
-        config = Config(
-            connect_timeout=retry.CONNECT_TIMEOUT_S,
-            read_timeout=retry.REQUEST_TIMEOUT_S,
-            retries={"total_max_attempts": 1},  # ``persist`` makes the tries
-            max_pool_connections=CONNECTIONS,
-            request_checksum_calculation=checksums,
-            response_checksum_validation=checksums,
-            s3={"addressing_style": "path" if elsewhere else "auto"},  # as Arrow does
-        )
-        region = self.place.region or "us-east-1"
-        return Session().create_client("s3", region_name=region, endpoint_url=self.place.endpoint, config=config)
-
-    def _request(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        what = operation.title().replace("_", "")
-        where = "/".join(arguments[name] for name in ("Bucket", "Key") if name in arguments)
-        return persist(lambda: _translated(what, where, lambda: getattr(self._client, operation)(**arguments)))
+    def _open(self, path: str, mode: str = "rb", **options: Any) -> S3File:
+        return _File(self, path, mode, cache_type="none")  # Arrow asks for what it needs, no more
 
 
-def open_s3(bucket: str, query: str) -> S3:
-    """The store that holds ``bucket``. One object a process, place and set of credentials: its connections are kept.
+class _File(S3File):
+    """An object, read piece by piece; each piece is tried again as any request."""
 
-    Raises UserError or an error of Arrow's if the place cannot be made out.
-    """
-    place = Place.of(query)
-    if place.endpoint is None and place.region is None:
-        place = Place(None, _region_of(bucket), place.allow_bucket_creation)
-    return _open(place, tuple(sorted((k, v) for k, v in os.environ.items() if k.startswith("AWS_"))))
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        return self.fs.fetch(self.path, start, end)
+
+
+class S3Store(Store):
+    """A folder in a bucket; ``root`` is ``bucket/key``. A folder is there if an object lies below it."""
+
+    filesystem: S3
+
+    def open(self, name: str = "") -> S3File:
+        return self.filesystem.open(self.path(name))
+
+    def read(self, name: str = "", limit: int | None = None) -> bytes:
+        return self.filesystem.fetch(self.path(name), limit=limit)
+
+    def read_range(self, name: str, start: int, count: int) -> bytes:
+        data = self.filesystem.fetch(self.path(name), start, start + count)
+        if len(data) != count:
+            raise OSError(errno.EIO, "short read", self.path(name))
+        return data
+
+    def create_exclusive(self, name: str, data: bytes) -> bool:
+        """An answer may be lost and the put tried again: it counts as won if the object then holds ``data``, so put
+        into ``data`` what only this caller has."""
+        return self.filesystem.create(self.path(name), data)
+
+    def upload(self, local: str, name: str) -> None:
+        self.filesystem.put_file(local, self.path(name), chunksize=PART_BYTES)
+
+    def info(self, name: str = "") -> fs.FileInfo:
+        path = self.path(name)
+        bucket, _, key = path.partition("/")
+        try:
+            # Not the object first, as s3fs asks: the answer to a HEAD has no body that could say what is wrong.
+            if next(self._pages(name, MaxKeys=1)).get("Contents"):
+                return fs.FileInfo(path, fs.FileType.Directory)
+            size = self.filesystem.call_s3("head_object", Bucket=bucket, Key=key)["ContentLength"] if key else None
+        except FileNotFoundError:
+            size = None
+        return fs.FileInfo(path, fs.FileType.NotFound if size is None else fs.FileType.File, size=size)
+
+    def entries(self, name: str = "") -> list[fs.FileInfo]:
+        bucket = self.root.partition("/")[0]
+        entries = []
+        try:
+            for page in self._pages(name, Delimiter="/"):
+                folders, files = page.get("CommonPrefixes", ()), page.get("Contents", ())
+                entries += [
+                    fs.FileInfo(f"{bucket}/{folder['Prefix'][:-1]}", fs.FileType.Directory) for folder in folders
+                ]
+                entries += [
+                    fs.FileInfo(f"{bucket}/{file['Key']}", fs.FileType.File, size=file["Size"])
+                    for file in files
+                    if not file["Key"].endswith("/")
+                ]
+        except FileNotFoundError:
+            return []
+        return entries
+
+    def walk(self, name: str = "") -> Iterator[tuple[bytes, int]]:
+        start = len(self._prefix(name)[1])
+        for page in self._pages(name):
+            for entry in page.get("Contents", ()):
+                if key := entry["Key"][start:]:  # none: the folder marker of the root itself, which is no input
+                    yield key.encode("utf-8", "surrogateescape"), entry["Size"]
+
+    def remove(self, name: str) -> None:
+        self.filesystem.rm_file(self.path(name))
+
+    def remove_tree(self, name: str = "") -> None:
+        bucket, _ = self._prefix(name)
+        keys = (entry["Key"] for page in self._pages(name) for entry in page.get("Contents", ()))
+        while some := [{"Key": key} for key in islice(keys, 1000)]:
+            answer = self.filesystem.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": some, "Quiet": True})
+            if failed := answer.get("Errors"):
+                raise OSError(errno.EIO, f"{bucket}: {len(failed)} objects not deleted: {failed[0].get('Code')}")
+
+    def persist(self, read: Callable[[], T]) -> T:
+        return read()  # each request has been tried again
+
+    def _prefix(self, name: str) -> tuple[str, str]:
+        """The bucket, and what the keys of all objects below the folder begin with."""
+        bucket, _, key = self.path(name).partition("/")
+        return bucket, f"{key}/" if key else ""
+
+    def _pages(self, name: str, **options: Any) -> Iterator[dict[str, Any]]:
+        """The answers that list the folder, up to 1,000 objects each."""
+        bucket, prefix = self._prefix(name)
+        while True:
+            page = self.filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **options)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            options["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def open_s3(query: str) -> S3:
+    """The client for the options of a URI. One object a process, place and set of credentials: it keeps connections."""
+    environment = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith("AWS_")))
+    return _open(Place.of(query), environment, os.getpid())
 
 
 @functools.lru_cache(maxsize=8)
-def _open(place: Place, environment: tuple[tuple[str, str], ...]) -> S3:
-    return S3(place)  # ``environment`` is part of the key only: other credentials, another client
+def _open(place: Place, environment: tuple[tuple[str, str], ...], process: int) -> S3:
+    return S3(place)  # the rest is part of the key only: other credentials or a forked process, another client
 
 
-@functools.lru_cache(maxsize=64)
-def _region_of(bucket: str) -> str:
-    try:
-        return str(fs.resolve_s3_region(bucket))
-    except (ArrowException, OSError) as error:
-        reason = one_line(error)
-        raise UserError(f"s3://{bucket}: cannot find the bucket's region (or set AWS_REGION): {reason}") from None
-
-
-def _split(path: str) -> tuple[str, str]:
-    bucket, _, key = path.partition("/")
-    return bucket, key
-
-
-def _translated(operation: str, path: str, request: Callable[[], T]) -> T:
-    """``request()``, with botocore's errors made OSErrors: code and place only, none of the answer's text."""
-    from botocore import exceptions as b
-    from botocore.parsers import ResponseParserError
-
-    cut = (b.IncompleteReadError, b.ResponseStreamingError, ResponseParserError, b.FlexibleChecksumError)
-    try:
-        return request()
-    except b.ClientError as error:
-        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        raise _os_error(status, code, f"{operation} answered {code or 'an error'} ({status})", path) from None
-    except (b.NoCredentialsError, b.PartialCredentialsError):
-        advice = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role"
-        raise PermissionError(errno.EACCES, advice, path) from None
-    except (b.HTTPClientError, *cut) as error:
-        raise OSError(errno.EIO, f"{operation} failed: {type(error).__name__}", path) from None
-    except b.BotoCoreError as error:
-        raise OSError(errno.EINVAL, f"{operation} cannot be asked: {type(error).__name__}", path) from None
-
-
-def _os_error(status: int, code: str, line: str, path: str) -> OSError:
+def _os_error(operation: str, path: str, error: Exception) -> OSError:
+    """``error`` of s3fs as an OSError with code and place only, none of the answer's text."""
+    response = getattr(error.__cause__, "response", None)
+    if response is None:  # no answer; botocore's errors by name, because s3fs brings it along
+        name = type(error).__name__
+        if "Credentials" in name:
+            advice = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or a role"
+            return PermissionError(errno.EACCES, advice, path)
+        return OSError(
+            errno.EINVAL if name == "ParamValidationError" else errno.EIO, f"{operation} failed: {name}", path
+        )
+    status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    code = str(response.get("Error", {}).get("Code", ""))
+    line = f"{operation} answered {code or 'an error'} ({status})"
     if code in _PASSING or status >= 500 or status == 429:
         return OSError(errno.EIO, line, path)
     if code in _DENIED or status in (401, 403):

@@ -12,10 +12,11 @@ from ue_ray.errors import ReadFailure, UserError
 from ue_ray.evaluation.victim import compare, load_data_set
 from ue_ray.images.codec import decode
 from ue_ray.protection.verify import Verification
-from ue_ray.storage.filesystem import OutOfReach, join, read_bytes, remove_tree, write_bytes
+from ue_ray.storage.filesystem import join, read_bytes, remove_tree, write_bytes
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.outputs.formats import FORMATS
+from ue_ray.storage.store import OutOfReach
 
 every_format = pytest.mark.parametrize("format", FORMATS)
 

@@ -8,11 +8,13 @@ import pyarrow as pa
 import pytest
 
 from ue_ray.errors import ReadFailure, UserError
-from ue_ray.storage.filesystem import OutOfReach, resolve, write_bytes
+from ue_ray.storage.filesystem import open_store, remove_tree, write_bytes
 from ue_ray.storage.inputs import folder, listing
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.inputs.listing import sample_id
 from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.local import LocalStore
+from ue_ray.storage.store import OutOfReach
 
 
 def make(root: Path, *names: str) -> FolderSource:
@@ -169,8 +171,7 @@ def test_a_folder_elsewhere_than_on_disk():
     assert rows["key"].to_pylist() == names
     assert rows["label"].to_pylist() == [0] * 40 + [1] * 40
     assert list(source.read(rows)) == [name.encode() for name in names]
-    filesystem, path = resolve("memory://pets")
-    filesystem.delete_file(f"{path}/{names[3]}")
+    open_store("memory://pets").remove(names[3])
     assert list(source.read(rows.slice(2, 3))) == [
         names[2].encode(),
         ReadFailure("cannot read: FileNotFoundError"),
@@ -185,8 +186,7 @@ def test_an_input_that_is_gone_is_an_error_and_not_a_pile_of_rejections(place: s
         write_bytes(f"{uri}/{name}", b"x")
     source = open_source(uri)
     rows = source.list().table
-    filesystem, path = resolve(uri)
-    filesystem.delete_dir(path)
+    remove_tree(uri)
     with pytest.raises(OutOfReach, match="no longer there"):
         list(source.read(rows))
 
@@ -198,7 +198,7 @@ def test_a_listing_takes_arrow_bytes_and_not_python_objects(labels: str | None, 
     def many(*_: object) -> Iterator[tuple[bytes, int]]:
         return ((b"class%03d/image_%08d.jpg" % (n % 100, n * 7919 % count), 2000) for n in range(count))
 
-    monkeypatch.setattr(folder, "walk", many)
+    monkeypatch.setattr(LocalStore, "walk", many)
     arrow_before = pa.total_allocated_bytes()
     tracemalloc.start()
     large = FolderSource("/", labels).list()
@@ -214,7 +214,7 @@ def test_keys_are_in_the_order_of_their_bytes_over_many_chunks(monkeypatch: pyte
     names = ["a/é", "a/e\u0301", "a/Z", "a/z", "a/\U0001f600", "a/\uffff", "b//x", "b/ ", "b/-"]
     monkeypatch.setattr(folder, "CHUNK_ROWS", 2)
     monkeypatch.setattr(listing, "CHUNK_ROWS", 2)
-    monkeypatch.setattr(folder, "walk", lambda *_: ((name.encode(), 1) for name in names))
+    monkeypatch.setattr(LocalStore, "walk", lambda *_: ((name.encode(), 1) for name in names))
     table = FolderSource("/").list().table
     assert table["key"].to_pylist() == sorted(names, key=str.encode)
     assert table["sample_id"].to_pylist() == [sample_id(key) for key in table["key"].to_pylist()]

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ue_ray.errors import ReadFailure, UserError
-from ue_ray.storage.filesystem import OutOfReach
 from ue_ray.storage.inputs.listing import sample_id
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.parquet import ParquetSource
+from ue_ray.storage.store import OutOfReach
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

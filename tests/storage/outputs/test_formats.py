@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from pyarrow import fs
 
 from tests.storage.hostile import hostile_keys
 from ue_ray.errors import RunError
 from ue_ray.images.codec import decode, encode
-from ue_ray.storage.filesystem import resolve
+from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.listing import sample_id
-from ue_ray.storage.outputs.formats import FORMATS, Entry, format_of
+from ue_ray.storage.outputs.formats import FORMATS, format_of
+from ue_ray.storage.outputs.formats.base import Entry
 from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
 
 CLASSES = ["Cat", "dog"]
@@ -50,7 +50,7 @@ def read(root: str, record: ShardRecord) -> list[Entry | str]:
     name = record.files[0].name
     kind = format_of(name)
     assert kind
-    return list(kind.read(f"{root}/{name}", root))
+    return list(kind.reader(root).read(f"{root}/{name}"))
 
 
 def files_below(root: Path) -> dict[str, bytes]:
@@ -108,10 +108,9 @@ def test_a_second_attempt_that_ends_otherwise_leaves_nothing_of_the_first(tmp_pa
 def test_a_shard_elsewhere_than_on_disk(format: str):
     root = f"memory://formats/{format}"
     record = write(root, format)
-    filesystem, path = resolve(root)
-    assert filesystem.get_file_info(f"{path}/{record.files[0].name}").size == record.files[0].bytes
-    found = filesystem.get_file_info(fs.FileSelector(f"{path}/data", recursive=True))
-    assert sum(info.is_file for info in found) == (5 if format == "imagefolder" else 1)
+    store = open_store(root)
+    assert store.info(record.files[0].name).size == record.files[0].bytes
+    assert len(list(store.walk("data"))) == (5 if format == "imagefolder" else 1)
 
 
 @every_format
@@ -238,16 +237,16 @@ def test_a_recorded_name_tells_its_format(name: str, format: str | None):
 
 def test_many_images_are_written_with_few_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """An image folder waits for its writers: at no time are more than 32 MiB (or one image) on their way."""
-    from ue_ray.storage.outputs.formats.imagefolder import ImageFolderShard
+    from ue_ray.storage.outputs.formats.imagefolder import ImageFolderWriter
 
     held: list[int] = []
-    add: Callable = ImageFolderShard.add
+    add: Callable = ImageFolderWriter.add
 
-    def watched(self: ImageFolderShard, entry: Entry) -> None:
+    def watched(self: ImageFolderWriter, entry: Entry) -> None:
         add(self, entry)
         held.append(self._pending_bytes)
 
-    monkeypatch.setattr(ImageFolderShard, "add", watched)
+    monkeypatch.setattr(ImageFolderWriter, "add", watched)
     with ShardWriter(str(tmp_path), 0, CLASSES, "imagefolder") as writer:
         for number in range(12):
             writer.add_protected(f"{number:032x}", bytes(7 << 20), f"Cat/{number}.png", 0)

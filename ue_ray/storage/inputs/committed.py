@@ -10,13 +10,13 @@ from typing import ClassVar
 import pyarrow as pa
 
 from ue_ray.errors import ReadFailure, UserError, one_line
-from ue_ray.storage.filesystem import resolve
 from ue_ray.storage.inputs.folder import READERS
 from ue_ray.storage.inputs.listing import Listing
-from ue_ray.storage.outputs.formats import ShardFile, format_of
-from ue_ray.storage.outputs.output import MANIFEST, Output
+from ue_ray.storage.outputs.formats import format_of
+from ue_ray.storage.outputs.formats.base import Reader
+from ue_ray.storage.outputs.layout import MANIFEST
+from ue_ray.storage.outputs.output import Output
 from ue_ray.storage.outputs.shards import FileRecord
-from ue_ray.storage.retry import persist
 
 _UNREADABLE = (pa.ArrowException, OSError, tarfile.TarError, ValueError, KeyError, TypeError)
 
@@ -40,27 +40,27 @@ class OutputSource:
             raise UserError(
                 f"{self.uri}: its {MANIFEST} cannot be read: {type(error).__name__}: {one_line(error)}"
             ) from None
-        recorded = [(kind, file) for file in files if (kind := format_of(file.name))]
+        recorded = [(format.reader(self.uri), file) for file in files if (format := format_of(file.name))]
         if not recorded:
             raise UserError(f"{self.uri}: holds no protected image: every input was rejected")
         with ThreadPoolExecutor(READERS) as pool:
-            parts = list(pool.map(lambda pair: _rows(self.uri, *pair), recorded))
+            parts = list(pool.map(lambda pair: _rows(*pair), recorded))
         # Few chunks: taking rows from many is slow.
         return Listing(pa.concat_tables(parts).combine_chunks(), class_names).check(self.uri)
 
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
         # All files of an output have one format.
-        if rows.num_rows and (kind := format_of(rows["file"][0].as_py())):
-            yield from kind.images(self.uri, rows)
+        if rows.num_rows and (format := format_of(rows["file"][0].as_py())):
+            yield from format.reader(self.uri).images(rows)
 
 
-def _rows(uri: str, kind: type[ShardFile], file: FileRecord) -> pa.Table:
+def _rows(reader: Reader, file: FileRecord) -> pa.Table:
     """The listing of one recorded file, with the column ``file``, its name."""
-    filesystem, root = resolve(uri)
+    where = f"{reader.uri}: {file.name}"
     try:
-        rows = persist(partial(kind.rows, filesystem, f"{root}/{file.name}"))
+        rows = reader.store.persist(partial(reader.rows, file.name))
     except _UNREADABLE as error:
-        raise UserError(f"{uri}: {file.name}: cannot be read: {type(error).__name__}: {one_line(error)}") from None
+        raise UserError(f"{where}: cannot be read: {type(error).__name__}: {one_line(error)}") from None
     if rows.num_rows != file.rows:
-        raise UserError(f"{uri}: {file.name}: holds {rows.num_rows:,} images, the manifest records {file.rows:,}")
+        raise UserError(f"{where}: holds {rows.num_rows:,} images, the manifest records {file.rows:,}")
     return rows.append_column("file", pa.repeat(file.name, file.rows))

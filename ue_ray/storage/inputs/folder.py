@@ -11,13 +11,14 @@ from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow import fs
 
 from ue_ray.errors import ReadFailure, UserError, one_line
-from ue_ray.storage.filesystem import blame, read_file, resolve, walk
+from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.labels import classes, first_names, numbered, unlabelled
 from ue_ray.storage.inputs.listing import CHUNK_ROWS, NO_LABEL, Listing, by_chunks, ids_of, in_one
+from ue_ray.storage.local import LocalStore
 from ue_ray.storage.retry import persist
+from ue_ray.storage.store import Store
 
 MAX_FILE_BYTES = 1 << 30
 """A larger file is a ReadFailure: no image, and enough to take a worker down with it."""
@@ -47,9 +48,8 @@ class FolderSource:
     splits: tuple[str, ...] = ()
 
     def list(self) -> Listing:
-        filesystem, root = resolve(self.uri)
         try:
-            paths, sizes = _sorted(walk(filesystem, root))
+            paths, sizes = _sorted(open_store(self.uri).walk())
         except OSError as error:
             raise UserError(f"{self.uri}: cannot list the folder: {one_line(error)}") from error
         keys = _as_text(paths)
@@ -64,19 +64,19 @@ class FolderSource:
         return listing
 
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
-        filesystem, root = resolve(self.uri)
+        store = open_store(self.uri)
         failures = _failures(rows, self.labels)
         paths = rows["path"].to_pylist()
-        if isinstance(filesystem, fs.LocalFileSystem):
-            real_root = os.path.realpath(os.fsencode(root))
+        if isinstance(store, LocalStore):
+            real_root = os.path.realpath(os.fsencode(store.root))
             for path, failure in zip(paths, failures, strict=True):
                 read = partial(_read_local, real_root, path, failure)
-                yield attempt(filesystem, root, partial(persist, read))
+                yield attempt(store, partial(persist, read))
             return
         with ThreadPoolExecutor(READERS) as pool:
             for start in range(0, rows.num_rows, READERS):  # a window at a time bounds the bytes held
                 window = slice(start, start + READERS)
-                yield from pool.map(partial(_read_remote, filesystem, root), paths[window], failures[window])
+                yield from pool.map(partial(_read_remote, store), paths[window], failures[window])
 
 
 def _failures(rows: pa.Table, labels: str | None) -> list[ReadFailure | None]:
@@ -128,21 +128,21 @@ def _markers(paths: pa.ChunkedArray, sizes: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.and_(pc.ends_with(paths, "/"), pc.equal(sizes, 0))
 
 
-def attempt(filesystem: fs.FileSystem, root: str, read: Callable[[], bytes | ReadFailure]) -> bytes | ReadFailure:
-    """What ``read`` gives; a ReadFailure where it cannot. Raises OutOfReach if all of ``root`` is to blame."""
+def attempt(store: Store, read: Callable[[], bytes | ReadFailure]) -> bytes | ReadFailure:
+    """What ``read`` gives; a ReadFailure where it cannot. Raises OutOfReach if all of ``store`` is to blame."""
     try:
-        return blame(filesystem, root, read)
+        return store.blame(read)
     except OSError as error:
         if error.errno == errno.EFBIG:
             return TOO_LARGE
         return ReadFailure(f"cannot read: {error.strerror or type(error).__name__}")
 
 
-def _read_remote(filesystem: fs.FileSystem, root: str, path: bytes, failure: ReadFailure | None) -> bytes | ReadFailure:
+def _read_remote(store: Store, path: bytes, failure: ReadFailure | None) -> bytes | ReadFailure:
     if failure is not None:
         return failure
     name = path.decode("utf-8", "surrogateescape")
-    return attempt(filesystem, root, partial(read_file, filesystem, f"{root}/{name}", MAX_FILE_BYTES))
+    return attempt(store, partial(store.read, name, MAX_FILE_BYTES))
 
 
 def _read_local(real_root: bytes, path: bytes, failure: ReadFailure | None) -> bytes | ReadFailure:

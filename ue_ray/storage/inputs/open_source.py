@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pyarrow import fs
 
 from ue_ray.errors import UserError, one_line
-from ue_ray.storage.filesystem import absolute, join, resolve
+from ue_ray.storage.filesystem import absolute, join, open_store
 from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_split
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
@@ -14,8 +14,8 @@ from ue_ray.storage.inputs.labels import check_rule, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.parquet import ParquetSource, is_parquet, parquet_files
 from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_of_folder
-from ue_ray.storage.outputs.formats.base import WORK
-from ue_ray.storage.outputs.output import MANIFEST, OURS, SUCCESS
+from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
+from ue_ray.storage.store import Store
 
 __all__ = ["BUILTINS", "Listing", "Source", "has_own_labels", "open_source"]
 
@@ -58,21 +58,21 @@ def open_source(
         _refuse(f"{uri}: has labels of its own", {"--labels": labels} | columns)
         return builtin_split(uri, split)
     check_hub(uri)
-    filesystem, path = resolve(uri)
+    store = open_store(uri)
     uri = absolute(uri)
     try:
-        info = filesystem.get_file_info(path)
-        if info.type == fs.FileType.NotFound:
+        kind = store.info().type
+        if kind == fs.FileType.NotFound:
             raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)})")
-        is_folder = info.type == fs.FileType.Directory
-        if not is_folder and not is_parquet(path):
+        is_folder = kind == fs.FileType.Directory
+        if not is_folder and not is_parquet(store.root):
             raise UserError(
                 f"{uri}: is a file; expected a .parquet file or a folder (of class folders or of .parquet files)"
             )
-        if is_folder and _is_output(filesystem, path, uri):
+        if is_folder and _is_output(store, uri):
             _refuse(f"{uri}: is an output with labels of its own", {"--labels": labels} | columns | {"--split": split})
             return OutputSource(uri)
-        names = parquet_files(filesystem, path) if is_folder else []
+        names = parquet_files(store) if is_folder else []
         if names or not is_folder:
             if labels and label_column:
                 raise UserError(f"--labels {labels!r} and --label-column {label_column!r} say the same: give one")
@@ -89,7 +89,7 @@ def open_source(
                 )
             check_rule(labels)
             return FolderSource(uri, absolute(labels) if is_table(labels) else labels)
-        splits = splits_of_folder(filesystem, path, uri)
+        splits = splits_of_folder(store, uri)
         chosen = chosen_split(uri, splits, split or (splits[0] if len(splits) == 1 else None))
         return FolderSource(join(uri, chosen) if chosen else uri, split=chosen, splits=splits)
     except (OSError, ValueError) as error:  # ValueError: a name that Arrow cannot say
@@ -101,13 +101,13 @@ def has_own_labels(source: Source) -> bool:
     return isinstance(source, BuiltinSource | OutputSource)
 
 
-def _is_output(filesystem: fs.FileSystem, path: str, uri: str) -> bool:
+def _is_output(store: Store, uri: str) -> bool:
     """Whether an output of this toolkit lies here. Raises UserError for one that is not committed."""
-    entries = {entry.base_name for entry in filesystem.get_file_info(fs.FileSelector(path))}
+    entries = set(store.names())
     # Nothing else may lie there: who adds a manifest.json to an input must not make an output of it.
     if not entries <= set(OURS):
         return False
-    if WORK not in entries and not (entries & {"data", SUCCESS} and entries & {"noise", MANIFEST}):
+    if WORK not in entries and not (entries & {DATA, SUCCESS} and entries & {NOISE, MANIFEST}):
         return False
     if SUCCESS not in entries:
         raise UserError(f"{uri}: an output that is not committed (no _SUCCESS): its run failed or still goes on")

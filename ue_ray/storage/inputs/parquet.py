@@ -1,26 +1,22 @@
 """Parquet in the Hugging Face image convention: ``image: struct<bytes, path>`` (or plain binary) and ``label``."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from ue_ray.errors import ReadFailure, UserError, one_line
-from ue_ray.storage.filesystem import blame, resolve, walk
+from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.columns import IMAGE, class_names, image_column, label_column, partitions
 from ue_ray.storage.inputs.labels import first_names, is_text, numbered
 from ue_ray.storage.inputs.listing import Listing, ids_of
 from ue_ray.storage.inputs.splits import split_of
-from ue_ray.storage.retry import persist
-
-T = TypeVar("T")
+from ue_ray.storage.store import Store
 
 MAX_UNNAMED_CLASSES = 1_000_000
 """Without class names in the schema a label above this is taken for a mistake (an id in the wrong column)."""
@@ -49,10 +45,10 @@ class ParquetSource:
     splits: tuple[str, ...] = ()
 
     def list(self) -> Listing:
-        filesystem, root = resolve(self.uri)
+        store = open_store(self.uri)
         parts, named = [], {}
-        for name in _files(self, filesystem, root):
-            part, names = _list_file(self, filesystem, root, name)
+        for name in _files(self, store):
+            part, names = _list_file(self, store, name)
             parts.append(part)
             if names is not None:
                 named[_where(self.uri, name)] = names
@@ -69,10 +65,10 @@ class ParquetSource:
         return Listing(table, names).check(self.uri)
 
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
-        filesystem, root = resolve(self.uri)
+        store = open_store(self.uri)
         files = rows["file"].to_pylist()
         wanted = rows["row"].to_numpy()
-        readers = {name: _FileReader(filesystem, root, name, self.image_column) for name in dict.fromkeys(files)}
+        readers = {name: _FileReader(store, name, self.image_column) for name in dict.fromkeys(files)}
         places = [(name, *readers[name].locate(int(row))) for name, row in zip(files, wanted, strict=True)]
         # A row group is read when its first row comes and dropped after its last: once each, whatever the order.
         left = Counter((name, group) for name, group, _ in places)
@@ -93,10 +89,10 @@ def is_parquet(path: str) -> bool:
     return path.lower().endswith((".parquet", ".pq"))
 
 
-def parquet_files(filesystem: fs.FileSystem, root: str) -> list[str]:
+def parquet_files(store: Store) -> list[str]:
     """Relative paths of the Parquet files of a folder of them; none where another file lies inside a folder of it."""
     names = []
-    for path in _visible(filesystem, root):
+    for path in _visible(store):
         if is_parquet(path):
             names.append(path)
         elif "/" in path:  # class folders, then; found early, so large ones stay unlisted
@@ -104,9 +100,9 @@ def parquet_files(filesystem: fs.FileSystem, root: str) -> list[str]:
     return names
 
 
-def _visible(filesystem: fs.FileSystem, root: str) -> Iterator[str]:
+def _visible(store: Store) -> Iterator[str]:
     """Relative paths of the files that count: no part starts with ``.`` (hidden) or ``_`` (of some tool)."""
-    for path, _ in walk(filesystem, root):
+    for path, _ in store.walk():
         marks_a_folder = path.endswith(b"/")
         if not marks_a_folder and not any(part.startswith((b".", b"_")) for part in path.split(b"/")):
             yield path.decode("utf-8", "surrogateescape")
@@ -115,13 +111,12 @@ def _visible(filesystem: fs.FileSystem, root: str) -> Iterator[str]:
 class _FileReader:
     """One Parquet file opened once; a file that cannot be opened becomes a ReadFailure for each row asked of it."""
 
-    def __init__(self, filesystem: fs.FileSystem, root: str, name: str, image: str | None) -> None:
-        self._filesystem, self._root = filesystem, root
+    def __init__(self, store: Store, name: str, image: str | None) -> None:
+        self._store = store
         self._ends = np.empty(0, dtype=np.int64)  # of each row group, in rows of the file
         self._failure: ReadFailure | None = None
         try:
-            open_file = partial(pq.ParquetFile, _path(root, name), filesystem=filesystem)
-            self._file = blame(filesystem, root, partial(_persist, filesystem, open_file))
+            self._file = store.blame(partial(store.persist, lambda: pq.ParquetFile(store.open(name))))
             self._image = image_column(self._file.schema_arrow, image, name)
         except UserError:
             self._failure = CHANGED
@@ -149,17 +144,9 @@ class _FileReader:
             is_struct = pa.types.is_struct(self._file.schema_arrow.field(self._image).type)
             column = f"{self._image}.bytes" if is_struct else self._image
             read = partial(self._file.read_row_group, group, columns=[column])
-            return blame(self._filesystem, self._root, partial(_persist, self._filesystem, read))[self._image]
+            return self._store.blame(partial(self._store.persist, read))[self._image]
         except _UNREADABLE as error:
             return _failure(error)
-
-
-def _persist(filesystem: fs.FileSystem, read: Callable[[], T]) -> T:
-    """``retry.persist``, where it helps: a damaged file raises the same OSError as a network that failed.
-
-    A local file stays damaged, and Arrow's S3 has made its own tries.
-    """
-    return read() if isinstance(filesystem, (fs.LocalFileSystem, fs.S3FileSystem)) else persist(read)
 
 
 def _image_bytes(value: pa.Scalar) -> bytes | ReadFailure:
@@ -177,16 +164,12 @@ def _where(uri: str, name: str) -> str:
     return f"{uri}: {name}" if name else uri
 
 
-def _path(root: str, name: str) -> str:
-    return f"{root}/{name}" if name else root
-
-
-def _files(source: ParquetSource, filesystem: fs.FileSystem, root: str) -> list[str]:
-    """Relative paths of the Parquet files, sorted; one empty name where ``root`` is a file itself."""
-    if filesystem.get_file_info(root).is_file:
+def _files(source: ParquetSource, store: Store) -> list[str]:
+    """Relative paths of the Parquet files, sorted; one empty name where ``store`` is a file itself."""
+    if store.info().is_file:
         return [""]
     try:
-        names = sorted(filter(is_parquet, _visible(filesystem, root)))
+        names = sorted(filter(is_parquet, _visible(store)))
         "".join(names).encode()  # fails where a name is not UTF-8
     except UnicodeEncodeError:
         raise UserError(f"{source.uri}: a Parquet file's name is not UTF-8; rename it") from None
@@ -198,15 +181,13 @@ def _files(source: ParquetSource, filesystem: fs.FileSystem, root: str) -> list[
     return names
 
 
-def _list_file(
-    source: ParquetSource, filesystem: fs.FileSystem, root: str, name: str
-) -> tuple[pa.Table, list[str] | None]:
+def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table, list[str] | None]:
     """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any."""
-    path, where = _path(root, name), _where(source.uri, name)
+    where = _where(source.uri, name)
     folders = partitions(name)
 
     def read() -> tuple[pa.Schema, str, pa.Table, np.ndarray]:
-        with pq.ParquetFile(path, filesystem=filesystem) as file:
+        with store.open(name) as opened, pq.ParquetFile(opened) as file:
             schema = file.schema_arrow
             image = image_column(schema, source.image_column, where)
             label = label_column(schema, folders, source.label_column, where)
@@ -215,7 +196,7 @@ def _list_file(
             return schema, label, file.read(columns=names), mean_image_bytes(file.metadata, image)
 
     try:
-        schema, label, columns, nbytes = _persist(filesystem, read)
+        schema, label, columns, nbytes = store.persist(read)
     except _UNREADABLE as error:
         raise UserError(f"{where}: not a readable Parquet file: {one_line(error)}") from error
     rows = np.arange(len(nbytes))
@@ -230,7 +211,7 @@ def _list_file(
             row = pc.index(ids.is_null(), True).as_py()
             raise UserError(f"{where}: row {row} has no sample_id; fill it or drop the column")
     else:
-        shown = name or path.rsplit("/", 1)[-1]
+        shown = name or store.root.rsplit("/", 1)[-1]
         keys = pa.chunked_array([pc.binary_join_element_wise(shown, pa.array(rows).cast(pa.string()), "#")])
         ids = ids_of(keys)
     table = pa.table(

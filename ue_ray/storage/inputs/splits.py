@@ -7,6 +7,7 @@ from pyarrow import fs
 
 from ue_ray.errors import UserError
 from ue_ray.storage.inputs.labels import first_names
+from ue_ray.storage.store import Store
 
 TRAIN = "train"
 USUAL = (TRAIN, "validation", "valid", "val", "test")
@@ -31,15 +32,15 @@ def splits_of_files(names: Iterable[str]) -> tuple[str, ...]:
     return _ordered({split for name in names if (split := split_of(name))})
 
 
-def splits_of_folder(filesystem: fs.FileSystem, path: str, uri: str) -> tuple[str, ...]:
+def splits_of_folder(store: Store, uri: str) -> tuple[str, ...]:
     """The splits of an image folder: its top folders, if all have usual names and each holds the same class folders.
 
     None where one of them holds no folder: they are classes, then. Raises UserError where class folders differ.
     """
-    splits = _ordered(_folders(filesystem, path))
+    splits = _ordered(_folders(store))
     if not set(splits) <= set(USUAL):
         return ()
-    classes = {split: _folders(filesystem, f"{path}/{split}") for split in splits}
+    classes = {split: _folders(store, split) for split in splits}
     if not all(classes.values()):
         return ()
     for split in splits[1:]:
@@ -76,8 +77,7 @@ def _ordered(splits: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(splits, key=lambda split: (USUAL.index(split) if split in USUAL else len(USUAL), split)))
 
 
-def _folders(filesystem: fs.FileSystem, path: str) -> list[str]:
-    """The names of the folders directly in ``path``, sorted; hidden ones do not count."""
-    entries = filesystem.get_file_info(fs.FileSelector(path))
-    names = (entry.base_name for entry in entries if entry.type == fs.FileType.Directory)
+def _folders(store: Store, name: str = "") -> list[str]:
+    """The names of the folders directly in a folder, sorted; hidden ones do not count."""
+    names = (entry.base_name for entry in store.entries(name) if entry.type == fs.FileType.Directory)
     return sorted(name for name in names if not name.startswith("."))

@@ -12,28 +12,12 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Literal
 
-from pyarrow import fs
-
 from ue_ray.errors import RunError, UserError, one_line
-from ue_ray.storage.filesystem import (
-    check_writable,
-    create_exclusive,
-    join,
-    list_names,
-    read_bytes,
-    read_if_there,
-    remove_tree,
-    resolve,
-    write_bytes,
-)
-from ue_ray.storage.outputs.formats.base import WORK
+from ue_ray.storage.filesystem import open_store
+from ue_ray.storage.outputs.layout import MANIFEST, OURS, OWNER, PART, RECORDED, RUN, SUCCESS, WORK
 from ue_ray.storage.outputs.shards import ShardRecord
 
 FORMAT_VERSION = 2
-MANIFEST = "manifest.json"
-SUCCESS = "_SUCCESS"
-RUN, OWNER = f"{WORK}/run.json", f"{WORK}/owner"
-OURS = (SUCCESS, MANIFEST, "data", "rejected", "index", "noise", WORK)  # in the order in which they are removed
 
 Mode = Literal["refuse", "resume", "overwrite"]
 
@@ -50,6 +34,7 @@ class Output:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
+        self._store = open_store(uri)
         self.owner = uuid.uuid4().hex
         self.started = ""
 
@@ -57,7 +42,7 @@ class Output:
         """Raises UserError at once if ``begin`` would refuse the place as it is, or could not write to it."""
         if not self._refuse(mode):
             try:
-                check_writable(self.uri)
+                self._store.check_writable()
             except OSError as error:
                 raise UserError(f"{self.uri}: cannot be written: {one_line(error)}") from error
 
@@ -98,28 +83,27 @@ class Output:
             started = datetime.now(UTC).isoformat(timespec="seconds")
             run: dict[str, Any] = {"card": card, "started": started, "by": self.owner}
             # Writing is tried now, not when hours of crafting are done: the bucket may be missing, the disk read-only.
-            if not create_exclusive(join(self.uri, RUN), json.dumps(run, indent=2).encode()):
+            if not self._store.create_exclusive(RUN, json.dumps(run, indent=2).encode()):
                 if mode == "refuse":
                     raise UserError(f"{self.uri}: another run has just begun here")
                 run = self._run() or run
                 self._check_same(run["card"], card)
             self.started = run["started"]
-            write_bytes(join(self.uri, OWNER), self.owner.encode())
+            self._store.write(OWNER, self.owner.encode())
         except OSError as error:
             raise UserError(f"{self.uri}: cannot be written: {one_line(error)}") from error
         return None
 
     def remove(self) -> None:
         """Delete what runs have written here, and nothing else; ``_SUCCESS`` first."""
-        filesystem, path = resolve(self.uri)
         held = self._held()
         for name in OURS:
             if name not in held:
                 continue
-            if filesystem.get_file_info(f"{path}/{name}").is_file:
-                filesystem.delete_file(f"{path}/{name}")
+            if self._store.info(name).is_file:
+                self._store.remove(name)
             else:
-                remove_tree(join(self.uri, name))
+                self._store.remove_tree(name)
 
     def commit(self, listing_count: int, records: Iterable[ShardRecord], extra: dict[str, Any]) -> dict[str, Any]:
         """Check that every input ended as exactly one of protected and rejected, then write the manifest and _SUCCESS.
@@ -163,40 +147,38 @@ class Output:
             raise ValueError(f"extra repeats the manifest's own keys: {', '.join(clash)}")
         manifest |= extra
         text = json.dumps(manifest, indent=2).encode()
-        write_bytes(join(self.uri, MANIFEST), text)
-        if not create_exclusive(join(self.uri, SUCCESS), f"{sha256(text).hexdigest()}\n".encode()):
+        self._store.write(MANIFEST, text)
+        if not self._store.create_exclusive(SUCCESS, f"{sha256(text).hexdigest()}\n".encode()):
             raise CommitError(f"{self.uri}: another run has committed this output first")
-        remove_tree(join(self.uri, WORK))
+        self._store.remove_tree(WORK)
         return json.loads(text)
 
     def is_committed(self) -> bool:
-        filesystem, path = resolve(self.uri)
-        return filesystem.get_file_info(f"{path}/{SUCCESS}").is_file
+        return self._store.info(SUCCESS).is_file
 
     def manifest(self) -> dict[str, Any]:
         """The manifest of a committed output. Raises UserError if it is not committed, or by another version."""
         if not self.is_committed():
             raise UserError(f"{self.uri}: not a committed output (no {SUCCESS})")
-        manifest = json.loads(read_bytes(join(self.uri, MANIFEST)))
+        manifest = json.loads(self._store.read(MANIFEST))
         if manifest["format_version"] != FORMAT_VERSION:
             raise UserError(f"{self.uri}: has format {manifest['format_version']}: this is {FORMAT_VERSION}")
         return manifest
 
     def _held(self) -> set[str]:
-        filesystem, path = resolve(self.uri)
         try:
-            if filesystem.get_file_info(path).is_file:
+            if self._store.info().is_file:
                 raise UserError(f"{self.uri}: is a file; choose an empty place or remove it")
-            return set(list_names(self.uri))
+            return set(self._store.names())
         except OSError as error:
             raise UserError(f"{self.uri}: cannot be read: {one_line(error)}") from error
 
     def _run(self) -> dict[str, Any] | None:
-        text = read_if_there(join(self.uri, RUN))
+        text = self._store.read_if_there(RUN)
         return json.loads(text) if text else None
 
     def _is_owner(self) -> bool:
-        return read_if_there(join(self.uri, OWNER)) == self.owner.encode()
+        return self._store.read_if_there(OWNER) == self.owner.encode()
 
     def _check_same(self, there: dict[str, Any], asked: dict[str, Any]) -> None:
         differences = sorted(
@@ -207,11 +189,10 @@ class Output:
             raise UserError(f"{self.uri}: belongs to another run: {'; '.join(differences[:3])}{more}")
 
     def _check_files(self, recorded: dict[str, int]) -> None:
-        filesystem, root = resolve(self.uri)
         found: dict[str, int] = {}
-        for folder in ("data", "index", "rejected"):  # three listings, not a request a file
-            for info in filesystem.get_file_info(fs.FileSelector(f"{root}/{folder}", allow_not_found=True)):
-                if info.is_file and info.base_name.startswith("part-"):
+        for folder in RECORDED:  # three listings, not a request a file
+            for info in self._store.entries(folder):
+                if info.is_file and info.base_name.startswith(PART):
                     found[f"{folder}/{info.base_name}"] = info.size
         for name, size in recorded.items():
             if name not in found:

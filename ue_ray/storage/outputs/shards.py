@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from types import TracebackType
 
@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ue_ray.storage.inputs.listing import NO_LABEL
-from ue_ray.storage.outputs.formats import FORMATS, Entry, Place, ShardFile
+from ue_ray.storage.outputs.formats import FORMATS
+from ue_ray.storage.outputs.formats.base import Entry, Place, Writer
+from ue_ray.storage.outputs.layout import REJECTED_PART
 
 _REJECTED = pa.schema([("sample_id", pa.string()), ("key", pa.string()), ("reason", pa.string())])
 
@@ -80,9 +82,9 @@ class ShardWriter:
         self._index = index
         self._format = FORMATS[format]
         self._data_name = self._format.pattern.format(index)
-        self._rejected_name = f"rejected/part-{index:05d}.parquet"
+        self._rejected_name = REJECTED_PART.format(index)
         self._stack = ExitStack()
-        self._data: ShardFile | None = None
+        self._data: Writer | None = None
         self._protected = 0
         self._rejected: list[dict] = []
         self._record: ShardRecord | None = None
@@ -91,7 +93,7 @@ class ShardWriter:
         """Add one protected image, encoded; ``key`` is shown to readers as the file it came from."""
         if self._data is None:
             staging = self._stack.enter_context(self._place.staged(self._data_name))
-            self._data = self._format(staging, self._place)
+            self._data = self._format.writer(staging, self._place)
             self._stack.callback(self._data.discard)
         self._data.add(Entry(sample_id, key, label, image))
         self._protected += 1
@@ -101,7 +103,7 @@ class ShardWriter:
         former attempt at this shard; what that left is removed."""
         self._rejected.append({"sample_id": sample_id, "key": key, "reason": reason})
         if label != NO_LABEL:
-            self._format.forget(self._place, sample_id, key, label)
+            self._format.writer.forget(self._place, sample_id, key, label)
 
     def close(self) -> ShardRecord:
         """Publish the files and return the record; a second call returns the same record."""
@@ -130,7 +132,7 @@ class ShardWriter:
 
     def _publish_data(self) -> FileRecord | None:
         if self._data is None:
-            self._remove_stale(self._data_name)
+            self._place.remove(self._data_name)  # of a former attempt at this shard that ended otherwise
             return None
         self._data.close()
         record = _file_record(self._data_name, self._protected, self._data.staging)
@@ -139,16 +141,11 @@ class ShardWriter:
 
     def _publish_rejected(self) -> FileRecord | None:
         if not self._rejected:
-            self._remove_stale(self._rejected_name)
+            self._place.remove(self._rejected_name)
             return None
         with self._place.staged(self._rejected_name) as staging:
             pq.write_table(pa.Table.from_pylist(self._rejected, _REJECTED), staging, compression="zstd")
             return _file_record(self._rejected_name, len(self._rejected), staging)
-
-    def _remove_stale(self, name: str) -> None:
-        """A former attempt at this shard may have ended otherwise; its file must not outlive it."""
-        with suppress(FileNotFoundError):
-            self._place.filesystem.delete_file(self._place.path(name))
 
 
 def _file_record(name: str, rows: int, local: str) -> FileRecord:

@@ -2,24 +2,18 @@
 
 import re
 
-from ue_ray.storage.outputs.formats.base import Entry, Place, ShardFile
-from ue_ray.storage.outputs.formats.imagefolder import ImageFolderShard
-from ue_ray.storage.outputs.formats.parquet import ParquetShard
-from ue_ray.storage.outputs.formats.webdataset import WebDatasetShard
+from ue_ray.storage.outputs.formats.base import Format
+from ue_ray.storage.outputs.formats.imagefolder import IMAGEFOLDER
+from ue_ray.storage.outputs.formats.parquet import PARQUET
+from ue_ray.storage.outputs.formats.webdataset import WEBDATASET
 
-__all__ = ["FORMATS", "Entry", "Place", "ShardFile", "format_of"]
-
-FORMATS: dict[str, type[ShardFile]] = {
-    "parquet": ParquetShard,
-    "imagefolder": ImageFolderShard,
-    "webdataset": WebDatasetShard,
-}
+FORMATS: dict[str, Format] = {"parquet": PARQUET, "imagefolder": IMAGEFOLDER, "webdataset": WEBDATASET}
 
 
-def format_of(name: str) -> type[ShardFile] | None:
+def format_of(name: str) -> Format | None:
     """The format whose shard a recorded file, ``name`` relative to the output, is; None for any other file."""
-    for kind in FORMATS.values():
-        before, _, after = kind.pattern.partition("{:05d}")
+    for format in FORMATS.values():
+        before, _, after = format.pattern.partition("{:05d}")
         if re.fullmatch(rf"{re.escape(before)}\d{{5,}}{re.escape(after)}", name):
-            return kind
+            return format
     return None

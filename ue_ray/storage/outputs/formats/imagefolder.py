@@ -10,18 +10,17 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from ue_ray.errors import ReadFailure
-from ue_ray.storage.filesystem import blame, join, read_file, resolve
+from ue_ray.storage.filesystem import join
 from ue_ray.storage.inputs.folder import FolderSource
-from ue_ray.storage.outputs.formats.base import Entry, Place, ShardFile
+from ue_ray.storage.outputs.formats.base import Entry, Format, Place, Reader, Writer
+from ue_ray.storage.outputs.layout import DATA, INDEX_PART
 
 _THREADS = 16  # hide the latency of an object store, or of a disk that is told to keep what it has
 _PENDING_BYTES = 32 << 20
@@ -38,13 +37,11 @@ _INDEX = pa.schema(
 )
 
 
-class ImageFolderShard(ShardFile):
+class ImageFolderWriter(Writer):
     """Images are published as they come, each whole or absent; the index, which makes them count, comes last.
 
     Nothing is taken back when the shard is dropped: another attempt at it may have written the same files.
     """
-
-    pattern = "index/part-{:05d}.parquet"
 
     def __init__(self, staging: str, place: Place) -> None:
         super().__init__(staging, place)
@@ -58,7 +55,7 @@ class ImageFolderShard(ShardFile):
         size = len(entry.image)
         while self._pending and (len(self._pending) >= _THREADS or self._pending_bytes + size > _PENDING_BYTES):
             self._wait()
-        self._pending.append((self._pool.submit(self._publish, f"data/{name}", entry.image), size))
+        self._pending.append((self._pool.submit(self._publish, f"{DATA}/{name}", entry.image), size))
         self._pending_bytes += size
         digest = hashlib.sha256(entry.image).hexdigest()
         self._rows.append(
@@ -83,22 +80,28 @@ class ImageFolderShard(ShardFile):
 
     @staticmethod
     def forget(place: Place, sample_id: str, key: str, label: int) -> None:
-        with suppress(FileNotFoundError):
-            place.filesystem.delete_file(place.path(f"data/{place.image_name(sample_id, key, label)}"))
+        place.remove(f"{DATA}/{place.image_name(sample_id, key, label)}")
 
-    @staticmethod
-    def others(path: str) -> list[str]:
+    def _publish(self, name: str, data: bytes) -> None:
+        with self.place.staged(name) as staging, open(staging, "wb") as file:
+            file.write(data)
+
+    def _wait(self) -> None:
+        future, size = self._pending.popleft()
+        self._pending_bytes -= size
+        future.result()
+
+
+class ImageFolderReader(Reader):
+    def others(self, path: str) -> list[str]:
         names = pq.read_table(path, columns=["name"])["name"]
-        return [f"data/{name}" for name in names.to_pylist()]
+        return [f"{DATA}/{name}" for name in names.to_pylist()]
 
-    @staticmethod
-    def read(path: str, root_uri: str) -> Iterator[Entry | str]:
-        filesystem, root = resolve(root_uri)
-
+    def read(self, path: str) -> Iterator[Entry | str]:
         def image(row: dict[str, Any]) -> Entry | str:
-            name = f"data/{row['name']}"
+            name = f"{DATA}/{row['name']}"
             try:
-                data = blame(filesystem, root, partial(read_file, filesystem, f"{root}/{name}"))
+                data = self.store.blame(partial(self.store.read, name))
             except OSError as error:
                 return f"{name}: {'missing' if isinstance(error, FileNotFoundError) else 'cannot be read'}"
             if hashlib.sha256(data).hexdigest() != row["sha256"]:
@@ -109,22 +112,14 @@ class ImageFolderShard(ShardFile):
             for batch in file.iter_batches(_THREADS):
                 yield from pool.map(image, batch.to_pylist())
 
-    @staticmethod
-    def rows(filesystem: fs.FileSystem, path: str) -> pa.Table:
-        with pq.ParquetFile(path, filesystem=filesystem) as file:
+    def rows(self, name: str) -> pa.Table:
+        with self.store.open(name) as opened, pq.ParquetFile(opened) as file:
             index = file.read()
         columns = {name: index[name] for name in ("sample_id", "key", "label")}
         return pa.table(columns | {"nbytes": index["bytes"], "path": index["name"].cast(pa.binary())})
 
-    @staticmethod
-    def images(root_uri: str, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
-        return FolderSource(join(root_uri, "data")).read(rows)
+    def images(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
+        return FolderSource(join(self.uri, DATA)).read(rows)
 
-    def _publish(self, name: str, data: bytes) -> None:
-        with self.place.staged(name) as staging, open(staging, "wb") as file:
-            file.write(data)
 
-    def _wait(self) -> None:
-        future, size = self._pending.popleft()
-        self._pending_bytes -= size
-        future.result()
+IMAGEFOLDER = Format(INDEX_PART, ImageFolderWriter, ImageFolderReader)

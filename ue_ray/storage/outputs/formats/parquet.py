@@ -7,11 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyarrow import fs
 
 from ue_ray.errors import ReadFailure
 from ue_ray.storage.inputs.parquet import ParquetSource, mean_image_bytes
-from ue_ray.storage.outputs.formats.base import Entry, Place, ShardFile
+from ue_ray.storage.outputs.formats.base import Entry, Format, Place, Reader, Writer
+from ue_ray.storage.outputs.layout import PARQUET_PART
 
 _FLUSH_ROWS = 256
 _FLUSH_BYTES = 8 << 20
@@ -20,10 +20,8 @@ _READ_ROWS = 16
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-class ParquetShard(ShardFile):
+class ParquetWriter(Writer):
     """Rows go to disk in small row groups."""
-
-    pattern = "data/part-{:05d}.parquet"
 
     def __init__(self, staging: str, place: Place) -> None:
         super().__init__(staging, place)
@@ -54,16 +52,20 @@ class ParquetShard(ShardFile):
     def discard(self) -> None:
         self._writer.close()
 
-    @staticmethod
-    def read(path: str, root_uri: str) -> Iterator[Entry | str]:
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._pending, self._schema))
+        self._pending, self._pending_bytes = [], 0
+
+
+class ParquetReader(Reader):
+    def read(self, path: str) -> Iterator[Entry | str]:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_READ_ROWS, columns=["sample_id", "image", "label"]):
                 for row in batch.to_pylist():
                     yield Entry(row["sample_id"], row["image"]["path"], row["label"], row["image"]["bytes"])
 
-    @staticmethod
-    def rows(filesystem: fs.FileSystem, path: str) -> pa.Table:
-        with pq.ParquetFile(path, filesystem=filesystem) as file:
+    def rows(self, name: str) -> pa.Table:
+        with self.store.open(name) as opened, pq.ParquetFile(opened) as file:
             columns = file.read(columns=["sample_id", "image.path", "label"])
             nbytes = mean_image_bytes(file.metadata)
         return pa.table(
@@ -76,13 +78,8 @@ class ParquetShard(ShardFile):
             }
         )
 
-    @staticmethod
-    def images(root_uri: str, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
-        return ParquetSource(root_uri).read(rows)
-
-    def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_pylist(self._pending, self._schema))
-        self._pending, self._pending_bytes = [], 0
+    def images(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
+        return ParquetSource(self.uri).read(rows)
 
 
 def _schema(class_names: list[str]) -> pa.Schema:
@@ -96,3 +93,6 @@ def _schema(class_names: list[str]) -> pa.Schema:
         [("sample_id", pa.string()), ("image", _IMAGE), ("label", pa.int64())],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
+
+
+PARQUET = Format(PARQUET_PART, ParquetWriter, ParquetReader)

@@ -3,7 +3,6 @@
 ``cats/1.png`` the image, ``cats/1.cls`` the label as text, ``cats/1.json`` sample_id, key, label and class name.
 """
 
-import errno
 import io
 import json
 import tarfile
@@ -13,13 +12,12 @@ from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from pyarrow import fs
 
 from ue_ray.errors import ReadFailure
-from ue_ray.storage.filesystem import resolve
 from ue_ray.storage.inputs.folder import MAX_FILE_BYTES, READERS, TOO_LARGE, attempt
-from ue_ray.storage.outputs.formats.base import Entry, Place, ShardFile
-from ue_ray.storage.retry import persist
+from ue_ray.storage.outputs.formats.base import Entry, Format, Place, Reader, Writer
+from ue_ray.storage.outputs.layout import TAR_PART
+from ue_ray.storage.store import Store
 
 _ROWS = pa.schema(
     [
@@ -33,10 +31,8 @@ _ROWS = pa.schema(
 _BUFFER = 1 << 20  # small images come many to a request, and of large ones most is never asked for
 
 
-class WebDatasetShard(ShardFile):
+class WebDatasetWriter(Writer):
     """A tar without times, owners or anything else that would differ from run to run."""
-
-    pattern = "data/part-{:05d}.tar"
 
     def __init__(self, staging: str, place: Place) -> None:
         super().__init__(staging, place)
@@ -61,8 +57,15 @@ class WebDatasetShard(ShardFile):
     def discard(self) -> None:
         self._tar.close()
 
-    @staticmethod
-    def read(path: str, root_uri: str) -> Iterator[Entry | str]:
+    def _write(self, name: str, data: bytes) -> None:
+        header = tarfile.TarInfo(name)  # its defaults: time 0, user and group 0 without names
+        header.size = len(data)
+        header.mode = 0o644
+        self._tar.addfile(header, io.BytesIO(data))
+
+
+class WebDatasetReader(Reader):
+    def read(self, path: str) -> Iterator[Entry | str]:
         with tarfile.open(path, "r:") as tar:
             while image := tar.next():
                 members = [image, tar.next(), tar.next()]
@@ -71,36 +74,27 @@ class WebDatasetShard(ShardFile):
                 said = json.loads(facts)
                 yield Entry(said["sample_id"], said["key"], said["label"], data)
 
-    @staticmethod
-    def rows(filesystem: fs.FileSystem, path: str) -> pa.Table:
+    def rows(self, name: str) -> pa.Table:
         columns: dict[str, list] = {name: [] for name in ("sample_id", "key", "label", "nbytes", "offset")}
         with (
-            filesystem.open_input_file(path) as file,
+            self.store.open(name) as file,
             tarfile.open(fileobj=io.BufferedReader(file, _BUFFER), mode="r:") as tar,
         ):
             while image := tar.next():
                 tar.next()  # the label, which the facts repeat
                 facts = _facts(tar)
-                for name in ("sample_id", "key", "label"):
-                    columns[name].append(facts[name])
+                for column in ("sample_id", "key", "label"):
+                    columns[column].append(facts[column])
                 columns["nbytes"].append(image.size)
                 columns["offset"].append(image.offset_data)
         return pa.table(columns, _ROWS)
 
-    @staticmethod
-    def images(root_uri: str, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
-        filesystem, root = resolve(root_uri)
+    def images(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
         places = [rows[name].to_pylist() for name in ("file", "offset", "nbytes")]
         with ThreadPoolExecutor(READERS) as pool:
             for start in range(0, rows.num_rows, READERS):  # a window at a time bounds the bytes held
                 window = [column[start : start + READERS] for column in places]
-                yield from pool.map(partial(_image, filesystem, root), *window)
-
-    def _write(self, name: str, data: bytes) -> None:
-        header = tarfile.TarInfo(name)  # its defaults: time 0, user and group 0 without names
-        header.size = len(data)
-        header.mode = 0o644
-        self._tar.addfile(header, io.BytesIO(data))
+                yield from pool.map(partial(_image, self.store), *window)
 
 
 def _facts(tar: tarfile.TarFile) -> dict[str, Any]:
@@ -110,15 +104,10 @@ def _facts(tar: tarfile.TarFile) -> dict[str, Any]:
     return json.loads(content.read() if content else b"")
 
 
-def _image(filesystem: fs.FileSystem, root: str, name: str, offset: int, size: int) -> bytes | ReadFailure:
+def _image(store: Store, name: str, offset: int, size: int) -> bytes | ReadFailure:
     if size > MAX_FILE_BYTES:
         return TOO_LARGE
+    return attempt(store, partial(store.read_range, name, offset, size))
 
-    def read() -> bytes:
-        with filesystem.open_input_file(f"{root}/{name}") as file:
-            data: bytes = file.read_at(size, offset)
-        if len(data) != size:
-            raise OSError(errno.EIO, "short read")
-        return data
 
-    return attempt(filesystem, root, partial(persist, read))
+WEBDATASET = Format(TAR_PART, WebDatasetWriter, WebDatasetReader)

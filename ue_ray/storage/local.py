@@ -1,0 +1,103 @@
+"""A folder on this machine's file system."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+from uuid import uuid4
+
+from pyarrow import fs
+
+from ue_ray.errors import RunError
+from ue_ray.storage.store import Store
+
+T = TypeVar("T")
+
+
+class LocalStore(Store):
+    """A local folder; ``root`` is an absolute path."""
+
+    def __init__(self, filesystem: fs.LocalFileSystem, root: str) -> None:
+        super().__init__(filesystem, root)
+
+    @contextmanager
+    def fetched(self, name: str) -> Iterator[str]:
+        yield self.path(name)
+
+    def create_exclusive(self, name: str, data: bytes) -> bool:
+        with _staging(self.path(name)) as staging:
+            with open(staging, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(staging, self.path(name))  # unlike a rename, this replaces nothing
+            except FileExistsError:
+                return False
+        return True
+
+    @contextmanager
+    def staged(self, name: str = "", folder: str | None = None) -> Iterator[str]:
+        path = self.path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with _staging(path, folder and self.path(folder)) as staging:
+            yield staging
+            with open(staging, "rb") as file:
+                os.fsync(file.fileno())  # or a power cut could leave the new name with no content
+            os.replace(staging, path)
+
+    def walk(self, name: str = "") -> Iterator[tuple[bytes, int]]:
+        root = os.fsencode(self.path(name))
+        folders = [b""]
+        while folders:
+            folder = folders.pop()
+            with os.scandir(os.path.join(root, folder)) as entries:
+                for entry in entries:
+                    path = os.path.join(folder, entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(path)
+                        continue
+                    try:
+                        size = entry.stat().st_size
+                    except OSError:  # a broken link: listed all the same, so that it is rejected and not forgotten
+                        size = 0
+                    yield path, size
+
+    def check_writable(self) -> None:
+        """Asks the nearest folder that exists for its permissions."""
+        path = self.root
+        while not os.path.lexists(path):
+            path = os.path.dirname(path)
+        if not os.path.isdir(path):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    def refuse_links(self, name: str) -> None:
+        folder = self.root
+        for segment in name.split("/")[:-1]:
+            folder = os.path.join(folder, segment)
+            if os.path.islink(folder):
+                raise RunError(f"{folder}: is a link, which may lead out of the output; nothing is written there")
+
+    def persist(self, read: Callable[[], T]) -> T:
+        return read()  # a damaged file stays damaged
+
+
+@contextmanager
+def _staging(path: str, folder: str | None = None) -> Iterator[str]:
+    """A name to write in ``folder`` or beside ``path``; the folder is made, and what is left there is removed."""
+    beside, name = os.path.split(path)
+    folder = folder or beside
+    os.makedirs(folder, exist_ok=True)
+    # Ends in .tmp, so that a leftover of a killed writer is never taken for a shard; unique, so that two attempts
+    # at the same file do not write into each other.
+    staging = os.path.join(folder, f".{name}.{uuid4().hex}.tmp")
+    try:
+        yield staging
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(staging)
