@@ -44,6 +44,13 @@ def evaluate(clean: str, protected: str, test: str, output: str, **options: Any)
     trained again.
 
     Raises UserError for a mistake, RunError when the evaluation cannot be finished.
+
+    Example:
+        >>> import ue_ray
+        >>> places = ("mnist5k", "protected", "mnist5k-test", "report")  # clean, protected, test, output
+        >>> evaluation = ue_ray.evaluate(*places, victims="resnet9", epochs=1, controls="", augmentation="none")
+        >>> evaluation.accuracy("resnet9", "clean") > 0.5
+        True
     """
     started = time.monotonic()
     job = resolve({"clean": clean, "protected": protected, "test": test}, output, options)

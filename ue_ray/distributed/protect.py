@@ -51,8 +51,8 @@ def protect(input: str, output: str, **options: Any) -> Manifest:
 
     Example:
         >>> import ue_ray
-        >>> manifest = ue_ray.protect("mnist5k", "protected", method="random", epsilon="16/255")  # doctest: +SKIP
-        >>> manifest.protected  # doctest: +SKIP
+        >>> manifest = ue_ray.protect("mnist5k", "protected", method="random", epsilon="16/255")
+        >>> manifest.protected
         4000
     """
     job = resolve(input, output, options)
@@ -92,7 +92,7 @@ def resolve(input: str, output: str, given: Mapping[str, Any]) -> Job:
         raise UserError(f"{output}: lies in the input, which would then hold it: choose a place outside")
     place.check(options.output.mode)
     artifact = NoiseArtifact.load(absolute(options.source.artifact)) if options.source.artifact else None
-    class_map = read_class_map(absolute(options.source.class_map)) if options.source.class_map else {}
+    class_map = read_class_map(options.source.class_map) if options.source.class_map else {}
     return Job(input, source, place, options, given, artifact, class_map)
 
 

@@ -42,6 +42,12 @@ def reproduce(experiment: str, output: str, **options: Any) -> Reproduction:
     report.md and report.html are written to a folder of the experiment's name there.
 
     Raises UserError for a mistake, RunError when the experiment cannot be finished.
+
+    Example:
+        >>> import ue_ray
+        >>> reproduction = ue_ray.reproduce("mixtures", "paper", data="mnist5k", epsilon="16/255")  # doctest: +SKIP
+        >>> reproduction.missed  # orderings of the paper that do not show  # doctest: +SKIP
+        []
     """
     started = time.monotonic()
     job = resolve(experiment, output, options)

@@ -97,6 +97,12 @@ class Protector:
     def class_names(self) -> list[str]:
         return list(self.artifact.config.class_names)
 
+    @property
+    def needs_ids(self) -> bool:
+        """Whether the noise is each sample's own, so that ``protect`` needs their ids."""
+        config = self.artifact.config
+        return config.patch is not None or (config.granularity == "sample-wise" and not self.noise.needs_images)
+
     def protect(
         self,
         images: Sequence[Picture] | np.ndarray | Tensor,
@@ -118,9 +124,7 @@ class Protector:
             8
         """
         numbers, _ = numbered(labels, self.class_names)
-        config = self.artifact.config
-        by_id = config.patch is not None or (config.granularity == "sample-wise" and not self.noise.needs_images)
-        if sample_ids is None and by_id:
+        if sample_ids is None and self.needs_ids:
             raise UserError("this noise is each sample's own: give sample_ids")
         images = list(images)
         ids = list(sample_ids) if sample_ids is not None else [""] * len(images)

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from ue_ray.errors import UserError
-from ue_ray.storage.filesystem import read_bytes
+from ue_ray.storage.filesystem import absolute, read_bytes
 
+SHIPPED = Path(__file__).parents[1] / "experiments" / "class_maps"
 ClassMap = Mapping[str, str]  # a class of the images -> the class whose noise they get
 
 
 def read_class_map(uri: str) -> ClassMap:
-    """A JSON object such as ``{"cat": "Siamese cat"}``. Raises UserError for anything else."""
+    """Reads a JSON object such as ``{"cat": "Siamese cat"}``; one that comes with the package may be given by its name.
+
+    Raises UserError for anything else.
+    """
+    uri = str(SHIPPED / f"{uri}.json") if (SHIPPED / f"{uri}.json").exists() else absolute(uri)
     try:
         class_map = json.loads(read_bytes(uri))
     except FileNotFoundError:
-        raise UserError(f"--class-map {uri}: there is no such file") from None
+        shipped = ", ".join(sorted(path.stem for path in SHIPPED.glob("*.json")))
+        raise UserError(f"--class-map {uri}: there is no such file, nor a class map of that name ({shipped})") from None
     except ValueError as error:
         raise UserError(f"--class-map {uri}: is no JSON: {error}") from None
     if not isinstance(class_map, dict) or not all(isinstance(name, str) for name in class_map.values()):

@@ -1,0 +1,54 @@
+"""The wheel alone, without the repository: installed into an environment of its own, its command protects digits."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+pytestmark = pytest.mark.ray
+
+
+def test_the_wheel_gives_a_command_that_protects(tmp_path):
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", str(tmp_path)]
+    subprocess.run([*build, str(ROOT)], check=True, capture_output=True, timeout=300)
+    (wheel,) = tmp_path.glob("ue_ray-*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    for needed in ("py.typed", "report.css", "page.html.jinja", "cifar100-to-cifar10.json"):
+        assert any(name.endswith(f"/{needed}") for name in names), needed
+    assert not [name for name in names if name.startswith(("tests", "benchmarks", "examples"))]
+
+    place = tmp_path / "environment"
+    venv.create(place, with_pip=False, symlinks=True)
+    site = next((place / "lib").glob("python*/site-packages"))
+    with zipfile.ZipFile(wheel) as files:  # what pip does, but for the command
+        files.extractall(site)
+    dependencies = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "dependencies.pth").write_text("\n".join(dependencies) + "\n")
+    python = str(place / "bin" / "python")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [python, "-c", "import sys; from ue_ray.cli import main; sys.argv[0] = 'ue-ray'; main()", *command],
+            cwd=empty, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    found = subprocess.run([python, "-c", "import ue_ray; print(ue_ray.__file__)"], cwd=empty, env=environment,
+                           capture_output=True, text=True, check=True).stdout  # fmt: skip
+    assert found.startswith(str(site)), "the installed package, not the repository"
+    entry_points = next(name for name in names if name.endswith("entry_points.txt"))
+    assert "ue-ray = ue_ray.cli:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
+    assert run("--version").startswith("ue-ray ")
+    assert "protect" in run("--help")
+    run("protect", "--input", "mnist5k", "--output", "out", "--method", "random")
+    assert (empty / "out" / "_SUCCESS").exists()
+    run("verify", "--output", "out", "--input", "mnist5k")
