@@ -563,3 +563,11 @@ def test_resize_is_antialiased():
     checkerboard = np.indices((64, 64)).sum(axis=0) % 2 * 255
     small = resize(np.repeat(checkerboard[..., None], 3, axis=2).astype(np.uint8), 8)
     assert np.abs(small.astype(int) - 127).max() <= 2
+
+
+@pytest.mark.parametrize("data", [encode(np.zeros((4, 4, 3), np.uint8)), b"no image"])
+def test_pillows_own_limit_is_left_as_it_was(data, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with suppress(ImageError):
+        decode(data, max_pixels=10**9)
+    assert Image.MAX_IMAGE_PIXELS == 1000

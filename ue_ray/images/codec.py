@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib import import_module
 
 import numpy as np
@@ -15,19 +15,10 @@ from ue_ray.images.png import write_png
 
 MAX_PIXELS = 150_000_000  # above the largest cameras' 100 to 150 megapixels
 
-# One thread an image: the other cores have images of their own.
-AvifImagePlugin.DEFAULT_MAX_THREADS = 1
-for _name in ("pillow_heif", "pi_heif"):  # the second: without x265, and no longer maintained
-    with suppress(ImportError):
-        import_module(_name).register_heif_opener(thumbnails=False, decode_threads=1)
-        break
-
 # Only formats that Pillow decodes in its own process: it hands EPS to Ghostscript, which would run untrusted programs,
 # and formats without a magic number (TGA) would accept noise.
 # MPO, the phones' two-in-one JPEG, opens as JPEG.
-Image.init()
 _WANTED = {"JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "BMP", "DIB", "TIFF", "PPM", "JPEG2000", "ICO", "QOI"}
-FORMATS = sorted(_WANTED & set(Image.OPEN))  # Pillow may be built without some, and trips over a name it lacks
 
 ENCODINGS = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 """What ``encode`` writes: name -> file extension."""
@@ -81,6 +72,18 @@ class Picture:
     metadata: Mapping[str, bytes] = field(default_factory=dict)
 
 
+@cache
+def formats() -> list[str]:
+    """Returns the formats that are read; the first call sets Pillow up for them, in this process."""
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # one thread an image: the other cores have images of their own
+    for name in ("pillow_heif", "pi_heif"):  # the second: without x265, and no longer maintained
+        with suppress(ImportError):
+            import_module(name).register_heif_opener(thumbnails=False, decode_threads=1)
+            break
+    Image.init()
+    return sorted(_WANTED & set(Image.OPEN))  # Pillow may be built without some, and trips over a name it lacks
+
+
 def decode(data: bytes, max_pixels: int = MAX_PIXELS, keep_metadata: bool = False) -> Picture:
     """Decode one image file, in this process (``ue_ray.images.sandbox`` does it in one that may die).
 
@@ -92,10 +95,10 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, keep_metadata: bool = Fals
     """
     if not data:
         raise ImageError("empty file")
-    if Image.MAX_IMAGE_PIXELS is not None:  # Pillow's own limit also guards pictures inside pictures (ICO)
-        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+    limit = Image.MAX_IMAGE_PIXELS  # Pillow's own, which also guards pictures inside pictures (ICO)
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        Image.MAX_IMAGE_PIXELS = None if limit is None else max(limit, max_pixels)
+        with Image.open(io.BytesIO(data), formats=formats()) as image:
             # The header says the size; the pixels are not decoded yet. Pillow itself only warns up to twice its limit.
             _check_size(image, max_pixels)
             deep = ";16" in str(image.tile)
@@ -108,6 +111,8 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, keep_metadata: bool = Fals
         raise ImageError(_too_large(max_pixels)) from error
     except Exception as error:  # Pillow's plugins raise anything from struct.error to MemoryError on hostile bytes
         raise ImageError(_reason(error, data)) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def encode(
@@ -311,7 +316,7 @@ def _check_side(image: Image.Image, longest: int, name: str) -> None:
 def _reason(error: Exception, data: bytes) -> str:
     """One short line without numbers or addresses, so that equal failures count as equal."""
     if isinstance(error, UnidentifiedImageError):
-        if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and "HEIF" not in FORMATS:
+        if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS and "HEIF" not in formats():
             return "HEIC: not readable here; pip install 'ue-ray[heic]' on every machine"
         return "not an image of a known format"
     if isinstance(error, MemoryError):

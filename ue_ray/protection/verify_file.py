@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tarfile
 from collections import Counter
@@ -20,7 +19,7 @@ from ue_ray.images.codec import MAX_PIXELS, ImageError, decode
 from ue_ray.noise.budget import Budget
 from ue_ray.protection.shard import GRAIN
 from ue_ray.storage.filesystem import open_store
-from ue_ray.storage.inputs.listing import Source
+from ue_ray.storage.inputs.listing import Source, key_hash
 from ue_ray.storage.inputs.samples import Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.outputs.formats import format_of
 from ue_ray.storage.outputs.formats.base import Entry
@@ -35,10 +34,7 @@ _NOT_ITS_FORMAT = (pa.ArrowException, tarfile.TarError, ValueError, KeyError, Ty
 def digests(names: Iterable[str]) -> np.ndarray:
     """Each name as 16 bytes, "S16": a sample_id of ours to the letter, a hash of anything else."""
     return np.array(
-        [
-            bytes.fromhex(name) if _OUR_ID.fullmatch(name) else hashlib.blake2b(name.encode(), digest_size=16).digest()
-            for name in names
-        ],
+        [bytes.fromhex(name) if _OUR_ID.fullmatch(name) else key_hash(name) for name in names],
         dtype="S16",
     )
 

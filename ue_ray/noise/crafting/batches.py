@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from ue_ray.errors import UserError
 from ue_ray.learning.collectives import gather_objects
 from ue_ray.learning.compute import Compute
 from ue_ray.storage.inputs.blocks import Block
+from ue_ray.storage.inputs.listing import key_hash
 
 WINDOW_BYTES = 400 << 20  # decoded images a worker keeps; filling the window takes up to 5 times as much
 
@@ -136,7 +136,7 @@ class Windows:
 
 def own_generator(seed: int, name: str) -> np.random.Generator:
     """Chance that belongs to a class or a sample: the same in whatever batch, process or run it comes."""
-    entropy = int.from_bytes(blake2b(name.encode(), digest_size=16).digest(), "little")
+    entropy = int.from_bytes(key_hash(name), "little")
     return np.random.default_rng([seed, entropy])
 
 

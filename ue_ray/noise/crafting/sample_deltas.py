@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from ue_ray.errors import UserError
 from ue_ray.noise.budget import Budget
+from ue_ray.storage.inputs.listing import key_hash
 
 
 class SampleTable:
@@ -28,7 +28,7 @@ class SampleTable:
 
     def get(self, sample_ids: Sequence[str], known: bool = False) -> Tensor:
         """float32 [N,3,s,s]; with ``known``, raises UserError for a sample that has no delta."""
-        keys = [_key(sample_id) for sample_id in sample_ids]
+        keys = [key_hash(sample_id) for sample_id in sample_ids]
         if known:
             for sample_id, key in zip(sample_ids, keys, strict=True):
                 if key not in self.rows:
@@ -40,7 +40,7 @@ class SampleTable:
         return self.deltas[[self.rows[key] for key in keys]].to(torch.float32) * self.step
 
     def put(self, sample_ids: Sequence[str], delta: Tensor) -> None:
-        keys = [_key(sample_id) for sample_id in sample_ids]
+        keys = [key_hash(sample_id) for sample_id in sample_ids]
         self._make_room(keys)
         rows = torch.tensor([self.rows[key] for key in keys], dtype=torch.int64)
         self.deltas[rows] = (delta.cpu() / self.step).round().clamp(-127, 127).to(torch.int8)
@@ -83,7 +83,3 @@ class SampleTable:
         table.deltas = tensors["sample_deltas"]
         table.rows = {bytes(key): row for row, key in enumerate(tensors["sample_keys"].numpy())}
         return table
-
-
-def _key(sample_id: str) -> bytes:
-    return blake2b(sample_id.encode(), digest_size=16).digest()

@@ -20,9 +20,14 @@ CHUNK_ROWS = 16_384
 """So many rows at a time pass through Python objects; a whole listing exists in Arrow's buffers only."""
 
 
+def key_hash(key: str | bytes, size: int = 16) -> bytes:
+    """``size`` bytes that stand for a key or a name, the same everywhere: the one hash of them in this package."""
+    return hashlib.blake2b(key.encode() if isinstance(key, str) else key, digest_size=size).digest()
+
+
 def sample_id(key: str | bytes) -> str:
     """128-bit hex id of a sample: a hash of its full key relative to the input root, never of a basename."""
-    return hashlib.blake2b(key.encode() if isinstance(key, str) else key, digest_size=16).hexdigest()
+    return key_hash(key).hex()
 
 
 def sample_ids(keys: Iterable[str | bytes]) -> pa.Array:

@@ -8,12 +8,12 @@ unique: ``Cats/My Photo.JPG`` -> ``Cats/My_Photo-<sample_id>.png``. That covers 
 always has one, so that a file never takes the name of a folder.
 """
 
-import hashlib
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
+from ue_ray.storage.inputs.listing import key_hash
 from ue_ray.storage.inputs.listing import sample_id as id_of_key
 
 MOST_BYTES = 100  # of a cleaned segment: with mark, extension and the suffix of a file being written still below 255
@@ -87,4 +87,4 @@ def _mark(sample_id: str) -> str:
     """A sample_id of ours, or the hash of an id that a user's Parquet brought: longer, so the two never meet."""
     if _OUR_ID.fullmatch(sample_id):
         return sample_id
-    return hashlib.blake2b(sample_id.encode(), digest_size=20).hexdigest()
+    return key_hash(sample_id, 20).hex()
