@@ -46,9 +46,9 @@ $(STAMP): pyproject.toml
 
 demo: install ## Protect 4,000 real digits and show what a victim learns from them
 	rm -rf $(DEMO_OUT)
-	$(BIN)/python pipelines/protect_dataset.py --input mnist5k --output $(DEMO_OUT)/protected \
+	$(BIN)/ue-ray protect --input mnist5k --output $(DEMO_OUT)/protected \
 		--epsilon $(DEMO_EPSILON) --surrogate $(DEMO_SURROGATE) $(DEMO_PROTECT_FLAGS)
-	$(BIN)/python pipelines/evaluate_victims.py --clean mnist5k --protected $(DEMO_OUT)/protected --test mnist5k-test \
+	$(BIN)/ue-ray evaluate --clean mnist5k --protected $(DEMO_OUT)/protected --test mnist5k-test \
 		--output $(DEMO_OUT)/report --victims $(DEMO_VICTIMS) --epochs $(DEMO_VICTIM_EPOCHS) $(DEMO_EVALUATE_FLAGS)
 
 test: install ## Run all tests: those that start nothing, then an object store, then Ray
