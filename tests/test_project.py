@@ -198,9 +198,15 @@ def test_every_import_is_a_declared_dependency() -> None:
 
 
 def test_every_data_file_of_the_package_is_packaged() -> None:
+    """A pattern is relative to the package that holds the file, which is its nearest folder with an __init__.py."""
     patterns = PYPROJECT["tool"]["setuptools"]["package-data"]["*"]
     data = [path for path in (ROOT / "ue_ray").rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}]
-    left_out = [path for path in data if not any(fnmatch.fnmatch(path.name, pattern) for pattern in patterns)]
+    assert data
+    left_out = []
+    for path in data:
+        package = next(folder for folder in path.parents if (folder / "__init__.py").is_file())
+        if not any(fnmatch.fnmatch(path.relative_to(package).as_posix(), pattern) for pattern in patterns):
+            left_out.append(path)
     assert not left_out, f"add their pattern to [tool.setuptools.package-data]: {left_out}"
 
 

@@ -18,37 +18,45 @@ def test_the_wheel_gives_a_command_that_protects(tmp_path):
     subprocess.run([*build, str(ROOT)], check=True, capture_output=True, timeout=300)
     (wheel,) = tmp_path.glob("ue_ray-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
-    for needed in ("py.typed", "report.css", "page.html.jinja", "cifar100-to-cifar10.json"):
+    for needed in (
+        "py.typed",
+        "report.css",
+        "page.html.jinja",
+        "cifar100-to-cifar10.json",
+        "imagenet-to-cifar10.json",
+        "evaluation.html.jinja",
+    ):
         assert any(name.endswith(f"/{needed}") for name in names), needed
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "examples"))]
 
     place = tmp_path / "environment"
     venv.create(place, with_pip=False, symlinks=True)
+    python, command = str(place / "bin" / "python"), str(place / "bin" / "ue-ray")
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", "--quiet"]
+    subprocess.run([*install, str(wheel)], check=True, capture_output=True, timeout=300)
     site = next((place / "lib").glob("python*/site-packages"))
-    with zipfile.ZipFile(wheel) as files:  # what pip does, but for the command
-        files.extractall(site)
-    dependencies = [path for path in sys.path if path.endswith("site-packages")]
+    dependencies = [
+        path for path in sys.path if path.endswith("site-packages")
+    ]  # torch and Ray are not installed twice
     (site / "dependencies.pth").write_text("\n".join(dependencies) + "\n")
-    python = str(place / "bin" / "python")
     empty = tmp_path / "empty"
     empty.mkdir()
     environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
 
-    def run(*command: str) -> str:
-        done = subprocess.run(
-            [python, "-c", "import sys; from ue_ray.cli import main; sys.argv[0] = 'ue-ray'; main()", *command],
-            cwd=empty, env=environment, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+    def run(*arguments: str) -> str:
+        done = subprocess.run([command, *arguments], cwd=empty, env=environment,
+                              capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     found = subprocess.run([python, "-c", "import ue_ray; print(ue_ray.__file__)"], cwd=empty, env=environment,
                            capture_output=True, text=True, check=True).stdout  # fmt: skip
     assert found.startswith(str(site)), "the installed package, not the repository"
-    entry_points = next(name for name in names if name.endswith("entry_points.txt"))
-    assert "ue-ray = ue_ray.cli:main" in zipfile.ZipFile(wheel).read(entry_points).decode()
     assert run("--version").startswith("ue-ray ")
     assert "protect" in run("--help")
     run("protect", "--input", "mnist5k", "--output", "out", "--method", "random")
     assert (empty / "out" / "_SUCCESS").exists()
     run("verify", "--output", "out", "--input", "mnist5k")
+    run("evaluate", "--clean", "mnist5k", "--protected", "out", "--test", "mnist5k-test", "--output", "report",
+        "--victims", "resnet9", "--epochs", "1", "--controls", "")  # fmt: skip
+    assert "<style>" in (empty / "report" / "report.html").read_text()

@@ -176,7 +176,7 @@ def test_a_lossless_output_that_is_not_what_was_encoded_stops_the_run(folder, mo
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoding": "gif"}, "unknown encoding 'gif': choose png, webp, jpeg"),
+        ({"encoding": "gif"}, "unknown encoding 'gif': choose one of png, webp, jpeg"),
         ({"quality": 0}, "quality is 0: it must be from 1 to 100"),
         ({"max_pixels": 0}, "max-pixels is 0"),
     ],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from ue_ray.errors import ReadFailure, UserError
+from ue_ray.errors import ReadFailure, UserError, choose
 from ue_ray.images.codec import ENCODINGS, LOSSLESS, MAX_PIXELS, ImageError, Picture, encode
 from ue_ray.images.sandbox import decode_files
 from ue_ray.storage.inputs.listing import NO_LABEL, Source
@@ -31,10 +31,8 @@ class Handling:
     max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
-            raise UserError(f"unknown format {self.format!r}: choose {', '.join(FORMATS)}")
-        if self.encoding not in ENCODINGS:
-            raise UserError(f"unknown encoding {self.encoding!r}: choose {', '.join(ENCODINGS)}")
+        choose(self.format, FORMATS, "format")
+        choose(self.encoding, ENCODINGS, "encoding")
         if not 1 <= self.quality <= 100:
             raise UserError(f"quality is {self.quality}: it must be from 1 to 100")
         if self.max_pixels < 1:
