@@ -27,6 +27,7 @@ def place(tmp_path_factory):
         (root / name).mkdir(parents=True)
     for name in ("good/a/1.png", "good/b/1.png", "single/a/1.png"):
         image.save(root / name)
+    (root / "link").symlink_to("good")
     (root / "used" / "kept.txt").write_text("kept")
     features = '{"info": {"features": {"label": {"names": ["x", "y"], "_type": "ClassLabel"}}}}'
     table = pa.table({"image": [b"1", b"2", b"3"], "label": [0, 1, 7]}).replace_schema_metadata(
@@ -61,7 +62,13 @@ MISTAKES = [
     (["--input", "{place}/range.parquet"], "range.parquet"),
     (["--input", "{place}/broken.parquet"], "broken.parquet"),
     (["--output", "{place}/used"], "not empty (holds kept.txt)"),
-    (["--output", "{place}/good/out"], "lies in the input"),
+    (["--output", "{place}/good/out"], "one lies in the other; choose a place apart"),
+    (["--output", "{place}/used/../good/./out/"], "one lies in the other; choose a place apart"),
+    (["--output", "file://{place}/good/out"], "one lies in the other; choose a place apart"),
+    (["--output", "{place}/link/out"], "one lies in the other; choose a place apart"),
+    (["--artifact", "{place}/new/noise"], "one lies in the other; choose a place apart"),
+    (["--input", "{place}/new/data"], "one lies in the other; choose a place apart"),
+    (["--jpeg-quality", "80"], "--jpeg-quality is for --encoding jpeg"),
     (["--artifact", "{place}/good"], "no noise artifact at"),
     (["--artifact", "{place}/good", "--epsilon", "4/255"], "--epsilon does not go with --artifact"),
     (["--seed", "-1"], "seed is -1"),
@@ -103,6 +110,13 @@ def test_a_mistake_is_one_line(place, monkeypatch, capsys, arguments, said):
     assert said in error[0]
     assert not (place / "new").exists()
     assert (place / "used" / "kept.txt").read_text() == "kept"
+
+
+def test_an_option_of_an_input_that_is_not_given_is_refused(place, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", "--output", str(place), "--split", "train"])
+    assert ended.value.code == 2
+    assert "--split says how --input is read: give that too" in capsys.readouterr().err
 
 
 def test_a_run_that_cannot_finish_exits_with_1(monkeypatch, capsys):

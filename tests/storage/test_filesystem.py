@@ -13,6 +13,7 @@ from ue_ray.storage.filesystem import (
     create_exclusive,
     join,
     open_store,
+    overlap,
     read_bytes,
     remove_tree,
     write_bytes,
@@ -30,6 +31,32 @@ def test_local_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert isinstance(store, LocalStore)
         assert store.root == str(tmp_path / "images")
     assert absolute("images") == absolute("~/images") == str(tmp_path / "images")
+
+
+def test_places_overlap_however_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("photos")
+    bucket = "s3://photos/cats?endpoint_override=localhost:9&scheme=http"
+    for first, second in [
+        ("photos", f"{tmp_path}/photos/"),
+        ("photos/cat", f"file://{tmp_path}/./photos"),
+        ("link/new", "photos"),
+        ("link", "photos/cat"),
+        (f"local://{tmp_path}/photos/new", "link"),
+        ("memory://photos/./cat/", "memory://photos"),
+        (bucket, "s3://photos/cats/new/?scheme=http&endpoint_override=localhost:9&region=eu-west-1"),
+    ]:
+        assert overlap(first, second), (first, second)
+        assert overlap(second, first), (first, second)
+    for first, second in [
+        ("photos", "photos-protected"),
+        ("photos/cat", "photos/dog"),
+        ("photos", "s3://photos"),
+        (bucket, "s3://photos/cats?endpoint_override=localhost:8&scheme=http"),
+        (bucket, "s3://photos/cat?endpoint_override=localhost:9&scheme=http"),
+    ]:
+        assert not overlap(first, second), (first, second)
 
 
 def test_file_uris_are_percent_decoded_and_plain_paths_are_not():

@@ -31,7 +31,7 @@ from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.budget import Budget
 from ue_ray.storage.filesystem import absolute, join, write_bytes
-from ue_ray.storage.inputs.open_source import BUILTINS, Source, open_source
+from ue_ray.storage.inputs.open_source import BUILTINS, Source, keep_apart, open_source
 from ue_ray.storage.outputs.output import Output
 
 
@@ -77,6 +77,7 @@ class Job:
 def resolve(uris: Mapping[str, str], output: str, given: Mapping[str, Any]) -> Job:
     """Reads the options and opens the inputs. Raises UserError for a mistake."""
     options = read_options(EvaluateOptions, given)
+    keep_apart(output, uris)
     keywords = {"clean": options.source, "protected": options.source, "test": options.test_source}
     sources = {role: _open(uri, keywords[role]) for role, uri in uris.items()}
     budget, noise = _protection(uris["protected"], options.epsilon)

@@ -35,7 +35,7 @@ from ue_ray.protection.options import (
 from ue_ray.protection.shard import ShardResult, surviving_share
 from ue_ray.storage.filesystem import absolute, join
 from ue_ray.storage.inputs.listing import Source
-from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.inputs.open_source import keep_apart, open_source
 from ue_ray.storage.outputs.layout import NOISE, WORK
 from ue_ray.storage.outputs.output import Output
 
@@ -86,13 +86,13 @@ class Job:
 def resolve(input: str, output: str, given: Mapping[str, Any]) -> Job:
     """Reads the options and opens both ends. Raises UserError for a mistake."""
     options = protect_options(given)
+    origin = options.source
+    keep_apart(output, {"input": input, "artifact": origin.artifact, "class_map": origin.class_map})
     source = open_source(input, **options.input.source)
     place = Output(absolute(output))
-    if f"{place.uri}/".startswith(f"{absolute(input).rstrip('/')}/"):
-        raise UserError(f"{output}: lies in the input, which would then hold it: choose a place outside")
     place.check(options.output.mode)
-    artifact = NoiseArtifact.load(absolute(options.source.artifact)) if options.source.artifact else None
-    class_map = read_class_map(options.source.class_map) if options.source.class_map else {}
+    artifact = NoiseArtifact.load(absolute(origin.artifact)) if origin.artifact else None
+    class_map = read_class_map(origin.class_map) if origin.class_map else {}
     return Job(input, source, place, options, given, artifact, class_map)
 
 

@@ -29,7 +29,7 @@ from ue_ray.experiments.report import markdown, summarised
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.methods import METHODS
 from ue_ray.storage.filesystem import absolute, join, write_bytes
-from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.inputs.open_source import keep_apart, open_source
 
 Runs = Mapping[str, list[dict[str, Any]]]  # entries of results.json, one for each seed, by the labels of arms
 
@@ -80,6 +80,7 @@ def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
     for option in ("other", "class_map"):
         if getattr(options, option) is not None and not needs_other:
             raise UserError(f"{flag(option)} is for transfer: {name} has no use for it")
+    keep_apart(output, {"data": options.data, "other": options.other, "class_map": options.class_map})
     store = VictimRuns(join(absolute(output), "victims"))
     store.check()
     return Job(name, experiment, output, store, options)

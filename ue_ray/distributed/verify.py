@@ -15,7 +15,7 @@ import torch
 from ue_ray.cli import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.console import Progress
-from ue_ray.errors import FaultsFound, option
+from ue_ray.errors import FaultsFound, UserError, flag, option
 from ue_ray.evaluation.options import read_options
 from ue_ray.protection.verify import Verification as OutputCheck
 from ue_ray.protection.verify_file import FileCheck, FileChecker, Originals
@@ -64,6 +64,8 @@ def verify(
         []
     """
     given = read_options(VerifyOptions, {"input": input, **options})
+    if given.input is None and options:
+        raise UserError(f"{flag(min(options))} says how --input is read: give that too")
     source = open_source(given.input, **given.source) if given.input else None
     check = OutputCheck(absolute(output), source, _list_on_ray)
     cluster.connect()

@@ -172,6 +172,8 @@ def _preset_values(source: NoiseSource) -> dict[str, Any]:
 
 def _refuse_ignored(options: ProtectOptions, given: Mapping[str, Any]) -> None:
     """Raises UserError for an option that would change nothing."""
+    if "jpeg_quality" in given and options.output.encoding != "jpeg":
+        raise UserError("--jpeg-quality is for --encoding jpeg")
     if options.source.artifact is not None:
         for name in given:
             if name in ("preset", "strength", *FOR_CRAFTING, *noise_option_names()):

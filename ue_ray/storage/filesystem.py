@@ -33,7 +33,7 @@ def open_store(uri: str) -> Store:
         return LocalStore(fs.LocalFileSystem(), absolute(uri))
     location, _, query = rest.partition("?")
     _refuse_credentials(scheme, location, query)
-    if scheme == "file":
+    if scheme in ("file", "local"):
         if not rest.startswith("/"):
             raise UserError(f"{uri}: a file:// URI needs an absolute path, as in file:///data/images")
         return LocalStore(fs.LocalFileSystem(), os.path.abspath(urllib.parse.unquote(rest)))
@@ -70,6 +70,12 @@ def join(uri: str, *names: str) -> str:
 def absolute(uri: str) -> str:
     """``uri``, made absolute if it is a local path: what may be sent to a process with another working folder."""
     return uri if "://" in uri else os.path.abspath(os.path.expanduser(uri))
+
+
+def overlap(uri: str, other: str) -> bool:
+    """Whether two places are one, or one holds the other, however they are written: links, ``./``, options."""
+    pairs = zip(open_store(uri).location, open_store(other).location, strict=False)
+    return all(segment == counterpart for segment, counterpart in pairs)
 
 
 def read_bytes(uri: str) -> bytes:

@@ -23,6 +23,10 @@ class LocalStore(Store):
     def __init__(self, filesystem: fs.LocalFileSystem, root: str) -> None:
         super().__init__(filesystem, root)
 
+    @property
+    def location(self) -> tuple[str, ...]:
+        return ("local", *os.path.realpath(self.root).split("/"))
+
     @contextmanager
     def fetched(self, name: str) -> Iterator[str]:
         yield self.path(name)

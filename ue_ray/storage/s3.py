@@ -167,6 +167,10 @@ class S3Store(Store):
 
     filesystem: S3
 
+    @property
+    def location(self) -> tuple[str, ...]:
+        return ("s3", self.filesystem.place.endpoint or "", *self.root.split("/"))
+
     def open(self, name: str = "") -> S3File:
         return self.filesystem.open(self.path(name))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import shutil
 import tempfile
 import uuid
@@ -40,6 +41,14 @@ class Store:
 
     def path(self, name: str = "") -> str:
         return f"{self.root}/{name}" if name else self.root
+
+    @property
+    def location(self) -> tuple[str, ...]:
+        """What the store is, then the segments of ``root``: equal for one place, however it was written."""
+        if isinstance(self.filesystem, fs.PyFileSystem):
+            handler = self.filesystem.handler.fs
+            return (str(handler.protocol), *posixpath.normpath(self.root).split("/"))
+        return (self.filesystem.type_name, *self.root.split("/"))
 
     def below(self, name: str) -> Self:
         """The store of the folder ``name``."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from pyarrow import fs
 
-from ue_ray.errors import UserError, one_line
-from ue_ray.storage.filesystem import absolute, join, open_store
+from ue_ray.errors import UserError, flag, one_line
+from ue_ray.storage.filesystem import absolute, join, open_store, overlap
 from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_split
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
@@ -17,7 +17,7 @@ from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_o
 from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
 from ue_ray.storage.store import Store
 
-__all__ = ["BUILTINS", "Listing", "Source", "has_own_labels", "open_source"]
+__all__ = ["BUILTINS", "Listing", "Source", "has_own_labels", "keep_apart", "open_source"]
 
 
 def open_source(
@@ -94,6 +94,16 @@ def open_source(
         return FolderSource(join(uri, chosen) if chosen else uri, split=chosen, splits=splits)
     except (OSError, ValueError) as error:  # ValueError: a name that Arrow cannot say
         raise UserError(f"{uri}: cannot be read: {one_line(error)}") from error
+
+
+def keep_apart(output: str, reads: Mapping[str, str | None]) -> None:
+    """Raises UserError if the place to write holds one of ``reads``, by name, or lies in it.
+
+    A run that replaces its output would remove what it reads; one that writes into its input would read that as data.
+    """
+    for name, place in reads.items():
+        if place is not None and place not in BUILTINS and overlap(output, place):
+            raise UserError(f"--output {output} and {flag(name)} {place}: one lies in the other; choose a place apart")
 
 
 def has_own_labels(source: Source) -> bool:
