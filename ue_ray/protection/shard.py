@@ -21,7 +21,7 @@ from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Rejected, 
 from ue_ray.storage.outputs.records import is_intact, read_record, write_record
 from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
 
-GRAIN = 64  # rows read at a time, whatever a shard's size
+GRAIN = 64  # images perturbed at a time, whatever a shard's size
 GRAIN_PIXELS = 8_000_000  # decoded pixels held at a time (or one image, if it alone has more)
 
 
@@ -118,19 +118,18 @@ class ShardProtector:
         change, notes = Change(), Counter[str]()
         extension = ENCODINGS[self.handling.encoding]
         with ShardWriter(self.output, index, self.class_names, self.handling.format, extension) as writer:
-            for start in range(0, rows.num_rows, GRAIN):
-                samples: list[Sample] = []
-                pixels = 0
-                for entry in decode_rows(self.source, rows.slice(start, GRAIN), self.handling):
-                    if isinstance(entry, Rejected):
-                        writer.add_rejected(entry.sample_id, entry.key, entry.reason, entry.label)
-                        continue
-                    samples.append(entry)
-                    pixels += entry.image.size // 3
-                    if pixels >= GRAIN_PIXELS:
-                        change += self._write(samples, writer, notes)
-                        samples, pixels = [], 0
-                change += self._write(samples, writer, notes)
+            samples: list[Sample] = []
+            pixels = 0
+            for entry in decode_rows(self.source, rows, self.handling):
+                if isinstance(entry, Rejected):
+                    writer.add_rejected(entry.sample_id, entry.key, entry.reason, entry.label)
+                    continue
+                samples.append(entry)
+                pixels += entry.image.size // 3
+                if len(samples) == GRAIN or pixels >= GRAIN_PIXELS:
+                    change += self._write(samples, writer, notes)
+                    samples, pixels = [], 0
+            change += self._write(samples, writer, notes)
         result = ShardResult(writer.close(), change, dict(sorted(notes.items())), self.artifact)
         write_record(self.output, index, result.to_json())
         return result

@@ -1,5 +1,6 @@
 import json
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ue_ray.errors import ReadFailure, UserError
+from ue_ray.storage.inputs import parquet
 from ue_ray.storage.inputs.listing import sample_id
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.parquet import ParquetSource
@@ -78,13 +80,13 @@ def test_rows_in_any_order_read_each_row_group_once(tmp_path: Path, monkeypatch:
     source = ParquetSource(str(tmp_path))
     rows = source.list().table
     groups = []
-    read = pq.ParquetFile.read_row_group
+    read = pq.ParquetFile.iter_batches
 
-    def counted(file: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
-        groups.append((group, columns))
-        return read(file, group, columns=columns)
+    def counted(file: pq.ParquetFile, size: int, row_groups: list[int], columns: list[str], **options: bool) -> object:
+        groups.append((row_groups[0], columns))
+        return read(file, size, row_groups=row_groups, columns=columns, **options)
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
     assert list(source.read(rows.take([9, 0, 8, 1, 9, 4, 5]))) == [b"b4", b"a0", b"b3", b"a1", b"b4", b"a4", b"b0"]
     assert sorted(groups) == [(group, ["image.bytes"]) for group in (0, 0, 1, 2, 2)]
     groups.clear()
@@ -127,7 +129,29 @@ def test_rows_without_bytes_are_failures(tmp_path: Path):
     images = [{"bytes": None, "path": "/elsewhere.png"}, None, {"bytes": b"x", "path": None}]
     path = write(tmp_path / "x.parquet", [0, 1, 1], image=pa.array(images, IMAGE))
     nothing = ReadFailure("no image bytes in the row")
-    assert all_bytes(ParquetSource(str(path))) == [nothing, nothing, b"x"]
+    assert all_bytes(ParquetSource(str(path))) == [parquet.ONLY_A_PATH, nothing, b"x"]
+
+
+def test_a_large_row_group_passes_in_small_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """pandas writes 1,048,576 rows a group: read once for all rows that are asked for, a few rows at a time."""
+    images = [{"bytes": row.to_bytes(2, "big") * 500, "path": None} for row in range(1000)]
+    path = write(tmp_path / "x.parquet", [row % 2 for row in range(1000)], row_group_size=1000,
+                 image=pa.array(images, IMAGE))  # fmt: skip
+    monkeypatch.setattr(parquet, "BATCH_BYTES", 20_000)
+    sizes = []
+    batches = parquet._FileReader.batches
+
+    def counted(reader: parquet._FileReader, group: int) -> Iterator[pa.Array]:
+        for batch in batches(reader, group):
+            sizes.append(len(batch))
+            yield batch
+
+    monkeypatch.setattr(parquet._FileReader, "batches", counted)
+    source = ParquetSource(str(path))
+    rows = source.list().table
+    assert list(source.read(rows.slice(100, 200))) == [image["bytes"] for image in images[100:300]]
+    assert max(sizes) <= 20
+    assert 300 <= sum(sizes) < 320, "read to the last row that is asked for, once"
 
 
 def test_a_damaged_row_group_and_a_lost_file_spare_their_neighbours(tmp_path: Path):

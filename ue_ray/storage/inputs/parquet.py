@@ -1,7 +1,7 @@
 """Parquet in the Hugging Face image convention: ``image: struct<bytes, path>`` (or plain binary) and ``label``."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +21,10 @@ from ue_ray.storage.store import Store
 MAX_UNNAMED_CLASSES = 1_000_000
 """Without class names in the schema a label above this is taken for a mistake (an id in the wrong column)."""
 
+BATCH_ROWS, BATCH_BYTES = 64, 32 << 20  # of images held at a time
+BUFFER_BYTES = 8 << 20  # fetched at a time
+
+ONLY_A_PATH = ReadFailure("no image bytes in the row: a column that holds only paths cannot be read")
 CHANGED = ReadFailure("cannot read: the file has changed since it was listed")
 
 _UNREADABLE = (pa.ArrowException, OSError)  # what pyarrow raises for a file that is damaged or gone
@@ -67,21 +71,20 @@ class ParquetSource:
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
         store = open_store(self.uri)
         files = rows["file"].to_pylist()
-        wanted = rows["row"].to_numpy()
         readers = {name: _FileReader(store, name, self.image_column) for name in dict.fromkeys(files)}
-        places = [(name, *readers[name].locate(int(row))) for name, row in zip(files, wanted, strict=True)]
-        # A row group is read when its first row comes and dropped after its last: once each, whatever the order.
-        left = Counter((name, group) for name, group, _ in places)
-        held: dict[tuple[str, int], pa.ChunkedArray | ReadFailure] = {}
+        wanted = rows["row"].to_pylist()
+        places = [(name, *readers[name].locate(row)) for name, row in zip(files, wanted, strict=True)]
+        offsets: dict[tuple[str, int], Counter[int]] = defaultdict(Counter)
+        for name, group, offset in places:
+            offsets[name, group][offset] += 1
+        groups: dict[tuple[str, int], _RowGroup] = {}  # from its first row to its last: each is read once
         for name, group, offset in places:
             place = (name, group)
-            if place not in held:
-                held[place] = readers[name].images(group)
-            images = held[place]
-            yield images if isinstance(images, ReadFailure) else _image_bytes(images[offset])
-            left[place] -= 1
-            if not left[place]:
-                del held[place]
+            if place not in groups:
+                groups[place] = _RowGroup(readers[name], group, offsets.pop(place))
+            yield groups[place].image(offset)
+            if not groups[place].left:
+                del groups[place]
 
 
 def is_parquet(path: str) -> bool:
@@ -113,10 +116,11 @@ class _FileReader:
 
     def __init__(self, store: Store, name: str, image: str | None) -> None:
         self._store = store
+        self._name = name
         self._ends = np.empty(0, dtype=np.int64)  # of each row group, in rows of the file
         self._failure: ReadFailure | None = None
         try:
-            self._file = store.blame(partial(store.persist, lambda: pq.ParquetFile(store.open(name))))
+            self._file = store.blame(partial(store.persist, self._open))
             self._image = image_column(self._file.schema_arrow, image, name)
         except UserError:
             self._failure = CHANGED
@@ -127,6 +131,9 @@ class _FileReader:
         metadata = self._file.metadata
         self._ends = np.cumsum([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
 
+    def _open(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self._store.open(self._name), buffer_size=BUFFER_BYTES)  # or a whole column is fetched
+
     def locate(self, row: int) -> tuple[int, int]:
         """Row group and offset in it of a row of the file; group -1 where there is none."""
         group = int(np.searchsorted(self._ends, row, side="right"))
@@ -134,25 +141,84 @@ class _FileReader:
             return -1, 0
         return group, row - (int(self._ends[group - 1]) if group else 0)
 
-    def images(self, group: int) -> pa.ChunkedArray | ReadFailure:
-        """The image bytes of a row group."""
-        if self._failure:
-            return self._failure
-        if group < 0:
-            return CHANGED
-        try:
-            is_struct = pa.types.is_struct(self._file.schema_arrow.field(self._image).type)
-            column = f"{self._image}.bytes" if is_struct else self._image
-            read = partial(self._file.read_row_group, group, columns=[column])
-            return self._store.blame(partial(self._store.persist, read))[self._image]
-        except _UNREADABLE as error:
-            return _failure(error)
+    def batches(self, group: int) -> Iterator[pa.Array]:
+        """Yields the images of a row group, as bytes or structs of bytes, a few at a time.
+
+        A batch bounds the memory, whatever the group's size, and what lies nested in a column of more than 2 GiB can be
+        read in no other way.
+        """
+        if self._failure or group < 0:
+            raise _Unreadable(self._failure or CHANGED)
+        is_struct = pa.types.is_struct(self._file.schema_arrow.field(self._image).type)
+        column = f"{self._image}.bytes" if is_struct else self._image
+        mean = mean_group_bytes(self._file.metadata.row_group(group), self._image)
+        count = max(1, min(BATCH_ROWS, BATCH_BYTES // max(mean, 1)))
+        for batch in self._file.iter_batches(count, row_groups=[group], columns=[column], use_threads=False):
+            yield batch.column(0)
+
+    def persist(self, read: Callable[[], None]) -> None:
+        """``read()`` of this file, tried again where that helps. Raises OutOfReach where the store is to blame."""
+        self._store.blame(partial(self._store.persist, read))
+
+
+class _RowGroup:
+    """The images of some rows of one row group, in any order; it is read once.
+
+    ``left``: how often each offset is still to be asked for. Images that are passed on the way to another are held
+    until they are.
+    """
+
+    def __init__(self, reader: _FileReader, group: int, left: Counter[int]) -> None:
+        self.left = left
+        self._reader = reader
+        self._group = group
+        self._held: dict[int, bytes | ReadFailure] = {}
+        self._next = 0  # the first offset that has not been passed
+        self._batches: Iterator[pa.Array] | None = None
+        self._failure: ReadFailure | None = None
+
+    def image(self, offset: int) -> bytes | ReadFailure:
+        if offset not in self._held and self._failure is None:
+            try:
+                self._reader.persist(partial(self._read_to, offset))
+            except _Unreadable as error:
+                self._failure = error.failure
+            except _UNREADABLE as error:
+                self._failure = _failure(error)
+        image = self._held.get(offset, self._failure)
+        assert image is not None
+        self.left[offset] -= 1
+        if not self.left[offset]:
+            del self.left[offset]
+            self._held.pop(offset, None)
+        return image
+
+    def _read_to(self, offset: int) -> None:
+        batches, self._batches = self._batches, None  # another try begins anew
+        if batches is None:
+            batches, self._next = self._reader.batches(self._group), 0
+        while self._next <= offset:
+            images = next(batches)
+            for place in range(len(images)):
+                if self._next + place in self.left:
+                    self._held[self._next + place] = _image_bytes(images[place])
+            self._next += len(images)
+        self._batches = batches
+
+
+class _Unreadable(Exception):
+    """No row of the file can be read, and why."""
+
+    def __init__(self, failure: ReadFailure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
 
 
 def _image_bytes(value: pa.Scalar) -> bytes | ReadFailure:
     data = value.as_py()
     if isinstance(data, dict):
         data = data["bytes"]
+        return ONLY_A_PATH if data is None else data
     return ReadFailure("no image bytes in the row") if data is None else data
 
 
@@ -243,14 +309,16 @@ def _labels(column: pa.ChunkedArray, name: str, class_names: list[str] | None, w
 
 def mean_image_bytes(metadata: pq.FileMetaData, image: str = IMAGE) -> np.ndarray:
     """int64 ``[rows]``: the mean size of the column ``image`` in each row's row group, from the file's footer."""
-    counts, means = [], []
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        columns = [group.column(column) for column in range(group.num_columns)]
-        size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in (image, f"{image}.bytes"))
-        counts.append(group.num_rows)
-        means.append(size // max(group.num_rows, 1))
-    return np.repeat(np.array(means, dtype=np.int64), np.array(counts, dtype=np.int64))
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
+    means = np.array([mean_group_bytes(group, image) for group in groups], dtype=np.int64)
+    return np.repeat(means, np.array([group.num_rows for group in groups], dtype=np.int64))
+
+
+def mean_group_bytes(group: pq.RowGroupMetaData, image: str) -> int:
+    """The mean size of the column ``image`` in a row group, in bytes."""
+    columns = [group.column(index) for index in range(group.num_columns)]
+    size = sum(c.total_uncompressed_size for c in columns if c.path_in_schema in (image, f"{image}.bytes"))
+    return size // max(group.num_rows, 1)
 
 
 def _common_names(named: dict[str, list[str]], table: pa.Table) -> list[str]:
