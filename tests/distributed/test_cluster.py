@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 
 import pytest
 import ray.data
@@ -36,3 +37,21 @@ def test_a_ray_that_the_caller_has_started_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr("ray.init", lambda **options: pytest.fail("started again"))
     cluster.connect()
     assert settings() == before
+
+
+def test_the_callers_signal_handlers_are_put_back(monkeypatch):
+    """``ray.init`` leaves a handler of SIGTERM, and ``fit`` of Train one of SIGINT that ignores it."""
+
+    def starts(**options):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", starts)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+    monkeypatch.setenv("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    cluster.connect()
+    cluster.leave()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ue_ray.errors import RunError, UserError
 
+_CONNECTED = threading.Event()
 DEEPEST_CAUSE = 8  # how far a chain of exceptions is followed
 
 
@@ -34,17 +37,40 @@ def connect() -> None:
     # The first failure of a task is raised here. Ray would also print the traceback of each other one.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     try:
-        ray.init(
-            address=os.environ.get("RAY_ADDRESS", "local"),
-            include_dashboard=None if joined() else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with own_handlers():
+            ray.init(
+                address=os.environ.get("RAY_ADDRESS", "local"),
+                include_dashboard=None if joined() else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except ConnectionError as error:
         raise UserError(f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {error}") from None
+    _CONNECTED.set()
     ray.data.DataContext.get_current().enable_progress_bars = False  # ours say more
     for name in ("ray.data", "ray.train"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def leave() -> None:
+    """Ends the Ray that ``connect`` has started, or leaves the cluster that it has joined; not the caller's own."""
+    if _CONNECTED.is_set():
+        ray.shutdown()
+        _CONNECTED.clear()
+
+
+@contextmanager
+def own_handlers() -> Iterator[None]:
+    """Puts the process's own signal handlers back: ``ray.init`` leaves one for SIGTERM, ``fit`` of Train for SIGINT."""
+    if threading.current_thread() is not threading.main_thread():  # there, Ray sets none
+        yield
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def cpus() -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 
-from ue_ray.cli import Command
+from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity, is_output

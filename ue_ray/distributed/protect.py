@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-from ue_ray.cli import Command
+from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.applying.apply import apply
 from ue_ray.distributed.console import say

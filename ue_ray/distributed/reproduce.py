@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ue_ray.cli import Command
+from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.console import say
 from ue_ray.distributed.protect import protect

@@ -12,7 +12,7 @@ import numpy as np
 import ray
 import torch
 
-from ue_ray.cli import Command
+from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.console import Progress
 from ue_ray.errors import FaultsFound, option

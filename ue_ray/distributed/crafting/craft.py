@@ -14,7 +14,7 @@ import torch
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ue_ray.distributed.boards import Board, watching
-from ue_ray.distributed.cluster import beside_the_driver, causes
+from ue_ray.distributed.cluster import beside_the_driver, causes, own_handlers
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.crafting.workers import Workers, class_deltas
 from ue_ray.distributed.stream import block_stream, blocks_of
@@ -73,7 +73,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         last = Round(**entry)
         progress.show(_round_text(last, config), at_most=_seconds_left(last, config))
 
-    with causes(), watching(lambda: ray.get(board.last.remote()), show):
+    with causes(), own_handlers(), watching(lambda: ray.get(board.last.remote()), show):
         trainer.fit()
     last, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:

@@ -70,7 +70,7 @@ def train_together(
 def _fit(setup: dict[str, Any]) -> None:
     gpus = {"GPU": 1} if cluster.gpus() else {}
     # Train needs a storage path. It has no checkpoint to put there, so a folder on this node is enough.
-    with tempfile.TemporaryDirectory(prefix="ue-train-") as folder:
+    with cluster.own_handlers(), tempfile.TemporaryDirectory(prefix="ue-train-") as folder:
         TorchTrainer(
             _train_on_worker,
             train_loop_config=setup,
