@@ -116,6 +116,19 @@ def test_a_run_that_cannot_finish_exits_with_1(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: nothing was committed: 47 inputs, but 46 came out\n"
 
 
+def test_what_is_behind_the_line_is_in_a_file_that_it_names(monkeypatch, capsys, tmp_path):
+    def fails(input, output):
+        raise RunError("no space left on device: b") from OSError("what Ray made of it")
+
+    monkeypatch.setattr("ue_ray.distributed.protect.protect", fails)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["protect", "--input", "a", "--output", "b"])
+    (log,) = tmp_path.iterdir()
+    assert capsys.readouterr().err == f"error: nothing was committed: no space left on device: b (details: {log})\n"
+    assert "OSError: what Ray made of it" in log.read_text()
+
+
 @pytest.mark.parametrize("script", ["protect_dataset.py", "evaluate_victims.py"])
 def test_the_scripts_themselves_show_no_traceback(script, tmp_path):
     command = [sys.executable, str(PIPELINES / script), "--output", str(tmp_path / "out")]

@@ -37,7 +37,7 @@ def environment() -> Iterator[dict[str, str]]:
 def stopped(
     command: list[str], environment: dict[str, str], number: int, at: Callable[[str], bool]
 ) -> tuple[int, str, set[int]]:
-    """Sends the signal as soon as ``at`` is true of what was said; returns the status, what was said, and its processes."""
+    """Sends the signal as soon as ``at`` is true of what was said; returns the status, what was said, its processes."""
     said = Path(environment["RAY_TMPDIR"]) / "said.txt"
     with (
         said.open("w") as file,

@@ -70,7 +70,7 @@ def test_the_driver_lists_nothing_and_names_what_was_left_out(photos, tmp_path, 
     assert ": 2 faults; " in lines[2]
     status, lines, error = ended(capsys, "--output", tmp_path / "out", "--input", photos / "ada")
     assert (status, lines) == (2, [])
-    assert error.startswith(f"error: {photos / 'ada'} (expected one folder a class): ")
+    assert error.startswith(f"error: {photos / 'ada'} (expected one folder a class; found ")
 
 
 def test_a_place_without_an_output_is_one_line(tmp_path):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
 import ue_ray
@@ -88,8 +90,18 @@ def _exit_status(unfinished: str) -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except RunError as error:
-        print(f"error: {unfinished}: {error}", file=sys.stderr)
+        print(f"error: {unfinished}: {error}{_logged(error)}", file=sys.stderr)
         sys.exit(1)
     except FaultsFound as faults:
         print(faults)
         sys.exit(1)
+
+
+def _logged(error: BaseException) -> str:
+    """Writes what an error was raised from, with its traceback, to a file; returns where, as a part of a message."""
+    if error.__cause__ is None:
+        return ""
+    with suppress(OSError), tempfile.NamedTemporaryFile("w", prefix="ue-ray-", suffix=".log", delete=False) as file:
+        file.writelines(traceback.format_exception(error))
+        return f" (details: {file.name})"
+    return ""

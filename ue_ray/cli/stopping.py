@@ -28,10 +28,11 @@ def stoppable(line: str) -> Iterator[None]:
     for number in STOPS:
         if former[number] is not signal.SIG_IGN:
             signal.signal(number, _leave_it_to_the_thread)
+    console = os.dup(2)
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     former_writer = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    thread = threading.Thread(target=_end_at_a_signal, args=(reader, line), daemon=True)
+    thread = threading.Thread(target=_end_at_a_signal, args=(reader, console, line), daemon=True)
     thread.start()
     try:
         yield
@@ -41,20 +42,20 @@ def stoppable(line: str) -> Iterator[None]:
             signal.signal(number, handler)
         os.write(writer, bytes([_DONE]))
         thread.join()  # does not return where a signal came first
-        os.close(reader)
-        os.close(writer)
+        for opened in (reader, writer, console):
+            os.close(opened)
 
 
 def _leave_it_to_the_thread(number: int, frame: object) -> None:
     """Without a handler in Python, Python would write no number."""
 
 
-def _end_at_a_signal(reader: int, line: str) -> None:
+def _end_at_a_signal(reader: int, console: int, line: str) -> None:
     while (number := os.read(reader, 1)[0]) != _DONE:
         if number in STOPS:
-            start = "\n" if os.isatty(2) else ""  # a progress line may stand there
+            start = "\n" if os.isatty(console) else ""  # a progress line may stand there
             with suppress(OSError):
-                os.write(2, f"{start}{line}\n".encode())  # not by sys.stderr, which the main thread may hold
+                os.write(console, f"{start}{line}\n".encode())  # not by sys.stderr, which the main thread may hold
             _kill_descendants()
             os._exit(128 + number)
 

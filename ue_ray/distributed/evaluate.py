@@ -16,6 +16,7 @@ import ray
 
 from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
+from ue_ray.distributed.causes import causes
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity, is_output
 from ue_ray.distributed.victims.spanning_victim import check_room
@@ -53,8 +54,9 @@ def evaluate(clean: str, protected: str, test: str, output: str, **options: Any)
         True
     """
     started = time.monotonic()
-    job = resolve({"clean": clean, "protected": protected, "test": test}, output, options)
-    return report(job, run(job, make_plan(job)), started)
+    with causes(output):
+        job = resolve({"clean": clean, "protected": protected, "test": test}, output, options)
+        return report(job, run(job, make_plan(job)), started)
 
 
 @dataclass(frozen=True)
@@ -140,15 +142,14 @@ def run(job: Job, plan: Plan) -> Outcome:
         train, test = sets.loaded(run.train_set), sets.loaded("test")
         return sets.purified(train, run.countermeasure), sets.purified(test, run.countermeasure, for_test=True)
 
-    with cluster.causes():
-        clean = sets.loaded("clean")
-        comparison: Comparison = ray.get(ray.remote(compare).remote(clean, sets.loaded("protected")))
-        budget = _control_budget(job, comparison) if options.controls else None
-        if budget is not None:
-            sets.made("control", random_control, clean, budget)
-        runs = victim_runs(job, plan, budget)
-        entries = train_victims(runs, job.store, images_of, options.cpus_per_victim, options.trackers)
-        facts = ray.get([_describe.remote(sets.loaded(role)) for role in job.uris])
+    clean = sets.loaded("clean")
+    comparison: Comparison = ray.get(ray.remote(compare).remote(clean, sets.loaded("protected")))
+    budget = _control_budget(job, comparison) if options.controls else None
+    if budget is not None:
+        sets.made("control", random_control, clean, budget)
+    runs = victim_runs(job, plan, budget)
+    entries = train_victims(runs, job.store, images_of, options.cpus_per_victim, options.trackers)
+    facts = ray.get([_describe.remote(sets.loaded(role)) for role in job.uris])
     data = {
         role: {"uri": job.uris[role], "image_size": plan.side, **fact}
         for role, fact in zip(job.uris, facts, strict=True)

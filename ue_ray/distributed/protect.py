@@ -11,6 +11,7 @@ from typing import Any
 from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.applying.apply import apply
+from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import say
 from ue_ray.distributed.crafting.craft import craft
 from ue_ray.distributed.crafting.workers import Workers
@@ -55,16 +56,17 @@ def protect(input: str, output: str, **options: Any) -> Manifest:
         >>> manifest.protected
         4000
     """
-    job = resolve(input, output, options)
-    plan = make_plan(job)
-    committed = job.output.begin(job.options.output.mode, plan.card)
-    if committed is not None:
-        manifest = Manifest(job.output.uri, committed)
-        say(f"nothing to do: this run is committed already, {manifest}; {manifest.uri}")
+    with causes(output):
+        job = resolve(input, output, options)
+        plan = make_plan(job)
+        committed = job.output.begin(job.options.output.mode, plan.card)
+        if committed is not None:
+            manifest = Manifest(job.output.uri, committed)
+            say(f"nothing to do: this run is committed already, {manifest}; {manifest.uri}")
+            return manifest
+        manifest = run(job, plan)
+        report(manifest, lossless=job.options.handling.lossless)
         return manifest
-    manifest = run(job, plan)
-    report(manifest, lossless=job.options.handling.lossless)
-    return manifest
 
 
 @dataclass(frozen=True)

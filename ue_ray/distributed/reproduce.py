@@ -12,6 +12,7 @@ from typing import Any
 
 from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
+from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import say
 from ue_ray.distributed.protect import protect
 from ue_ray.distributed.survey import Survey, survey
@@ -50,9 +51,10 @@ def reproduce(experiment: str, output: str, **options: Any) -> Reproduction:
         []
     """
     started = time.monotonic()
-    job = resolve(experiment, output, options)
-    plan = make_plan(job)
-    return report(job, plan, run(job, plan), started)
+    with causes(output):
+        job = resolve(experiment, output, options)
+        plan = make_plan(job)
+        return report(job, plan, run(job, plan), started)
 
 
 @dataclass(frozen=True)

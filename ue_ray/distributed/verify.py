@@ -14,6 +14,7 @@ import torch
 
 from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
+from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import Progress
 from ue_ray.errors import FaultsFound, option
 from ue_ray.evaluation.options import read_options
@@ -63,18 +64,19 @@ def verify(
         >>> ue_ray.verify("protected", "photos").faults  # doctest: +SKIP
         []
     """
-    given = read_options(VerifyOptions, {"input": input, **options})
-    source = open_source(given.input, **given.source) if given.input else None
-    check = OutputCheck(absolute(output), source, _list_on_ray)
-    cluster.connect()
-    progress = Progress("verify")
-    faults = []
-    for fault in check.faults(partial(check_on_ray, progress=progress)):
-        faults.append(fault)
-        if on_fault:
-            progress.clear()
-            on_fault(fault)
-    return Verification(check.uri, faults, check.summary())
+    with causes():
+        given = read_options(VerifyOptions, {"input": input, **options})
+        source = open_source(given.input, **given.source) if given.input else None
+        check = OutputCheck(absolute(output), source, _list_on_ray)
+        cluster.connect()
+        progress = Progress("verify")
+        faults = []
+        for fault in check.faults(partial(check_on_ray, progress=progress)):
+            faults.append(fault)
+            if on_fault:
+                progress.clear()
+                on_fault(fault)
+        return Verification(check.uri, faults, check.summary())
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,7 @@ class _InputOnRay:
     originals: ray.ObjectRef
 
     def left_out(self, ids: np.ndarray) -> list[str]:
-        with cluster.causes():
-            return ray.get(_left_out.remote(self.originals, ids))
+        return ray.get(_left_out.remote(self.originals, ids))
 
     def here(self) -> Originals:
         return ray.get(self.originals)
@@ -96,8 +97,7 @@ class _InputOnRay:
 def _list_on_ray(source: Source) -> _InputOnRay:
     references: Any = _list.remote(source)
     names, originals = references
-    with cluster.causes():
-        class_names, fingerprint = ray.get(names)
+    class_names, fingerprint = ray.get(names)
     return _InputOnRay(class_names, fingerprint, originals)
 
 
@@ -118,16 +118,15 @@ def check_on_ray(checker: FileChecker, records: Iterable[FileRecord], progress: 
     shared = ray.put(checker)
     waiting, pending = iter(records), list[ray.ObjectRef]()
     done, most = 0, max(1, int(2 * cluster.cpus()))
-    with cluster.causes():
-        while True:
-            pending += [_check.remote(shared, record) for record in islice(waiting, most - len(pending))]
-            if not pending:
-                break
-            ready, pending = ray.wait(pending)
-            for check in ray.get(ready):
-                done += 1
-                progress.show(f"{done:,} of {len(records):,} files", done / len(records))
-                yield check
+    while True:
+        pending += [_check.remote(shared, record) for record in islice(waiting, most - len(pending))]
+        if not pending:
+            break
+        ready, pending = ray.wait(pending)
+        for check in ray.get(ready):
+            done += 1
+            progress.show(f"{done:,} of {len(records):,} files", done / len(records))
+            yield check
     progress.done(f"{done:,} files read")
 
 

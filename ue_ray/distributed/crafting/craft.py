@@ -14,7 +14,8 @@ import torch
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ue_ray.distributed.boards import Board, watching
-from ue_ray.distributed.cluster import beside_the_driver, causes, own_handlers
+from ue_ray.distributed.causes import no_space
+from ue_ray.distributed.cluster import beside_the_driver, own_handlers
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.crafting.workers import Workers, class_deltas
 from ue_ray.distributed.stream import block_stream, blocks_of
@@ -73,11 +74,11 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         last = Round(**entry)
         progress.show(_round_text(last, config), at_most=_seconds_left(last, config))
 
-    with causes(), own_handlers(), watching(lambda: ray.get(board.last.remote()), show):
+    with own_handlers(), watching(lambda: ray.get(board.last.remote()), show):
         trainer.fit()
     last, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:
-        raise UserError(mistake)
+        raise mistake
     progress.done(_round_text(Round(**last), config) if last else "nothing to optimise")
 
 
@@ -96,6 +97,8 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
     context = ray.train.get_context()
     torch.set_num_threads(_threads(context))
     config: NoiseConfig = setup["config"]
+    if ray.get(setup["board"].mistake.remote()):  # of the attempt before: this one would end in the same
+        return
     METHODS[config.method] = setup["method"]  # one of the driver's own is not in this process's dict
     compute = Compute.detect(ray.train.torch.get_device(), setup["compile"], setup["precision"])
     shard = ray.train.get_dataset_shard("craft")
@@ -112,8 +115,12 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
     try:
         artifact = new_method(config, compute).craft(windows, deltas, report, Checkpoints(setup["checkpoints"]))
     except UserError as mistake:  # all workers find the same one; a failure would be tried again
-        ray.get(setup["board"].blame.remote(str(mistake)))
+        ray.get(setup["board"].blame.remote(mistake))
         return
+    except OSError as error:
+        if full := no_space(error, setup["artifact"]):
+            ray.get(setup["board"].blame.remote(full))
+        raise
     if artifact is not None:
         versions = {"torch": torch.__version__, "ray": ray.__version__}
         artifact.record.update(workers=context.get_world_size(), compute=_described(compute), versions=versions)
