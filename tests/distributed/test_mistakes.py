@@ -74,6 +74,7 @@ MISTAKES = [
     (["--artifact", "{place}/good", "--seed", "0"], "--seed does not go with --artifact"),
     (["--artifact", "{place}/good", "--num-workers", "1"], "--num-workers does not go with --artifact"),
     (["--image-size", "0"], "image-size is 0"),
+    (["--use-gpu", "yes"], "0 GPUs for 1 workers: give --use-gpu no"),  # it waited for ever
     (
         ["--granularity", "sample-wise", "--schedule", "alternating", "--data-fraction", "0.5"],
         "needs --data-fraction 1",
@@ -89,6 +90,7 @@ def survey_here(source, handling):
     ("arguments", "said"), MISTAKES, ids=lambda value: value[-1][-20:] if isinstance(value, list) else ""
 )
 def test_a_mistake_is_one_line(place, monkeypatch, capsys, arguments, said):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("ue_ray.distributed.cluster.connect", lambda: None)
     monkeypatch.setattr("ue_ray.distributed.cluster.gpus", lambda: 0.0)
     monkeypatch.setattr("ue_ray.distributed.protect.survey", survey_here)

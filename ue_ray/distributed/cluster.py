@@ -8,17 +8,21 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 import ray.data
+from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ue_ray.errors import UserError
+from ue_ray.distributed.console import say
+from ue_ray.errors import RunError, UserError
 
 _CONNECTED = threading.Event()
+LONGEST_WAIT = 1800  # seconds, in which the largest of machines is started
+WAIT_INTERVAL = 10
 SILENT = logging.CRITICAL + 1
 
 
@@ -127,6 +131,23 @@ def room(cpus: float, gpus: float) -> int:
     """Returns how many workers of ``cpus`` CPUs, at least 1, and ``gpus`` GPUs each the empty nodes could hold."""
     share = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
     return sum(min(int(node.get(name, 0) // amount) for name, amount in share.items()) for node in _live_nodes())
+
+
+def wait_for_room(workers: int, share: Mapping[str, float], what: str) -> None:
+    """Returns when ``workers`` of ``share`` (``{"CPU": 1, "GPU": 1}``) each have room; says that it waits.
+
+    What waits here is what an autoscaler starts nodes for. Raises RunError after LONGEST_WAIT seconds.
+    """
+    group = placement_group([dict(share)] * workers)
+    waited = 0
+    try:
+        while not group.wait(WAIT_INTERVAL):
+            waited += WAIT_INTERVAL
+            if waited >= LONGEST_WAIT:
+                raise RunError(f"no room for {what} in {waited // 60} minutes: has the cluster nodes for them?")
+            say(f"waiting for {what}, {waited} s")
+    finally:
+        remove_placement_group(group)
 
 
 def _live_nodes() -> list[dict[str, float]]:

@@ -204,12 +204,14 @@ def report(manifest: Manifest, lossless: bool) -> None:
 
 
 def _use_gpu(workers: WorkerOptions) -> bool:
+    """Raises UserError where GPUs are too few, except for ``yes`` on a cluster, where there may be more to come."""
     available = cluster.gpus()
-    if workers.use_gpu == "auto" and 0 < available < workers.num_workers:
-        raise UserError(
-            f"{available:g} GPUs for {workers.num_workers} workers: give --num-workers {available:g}, or --use-gpu no"
-        )
-    return workers.use_gpu == "yes" or (workers.use_gpu == "auto" and available > 0)
+    if workers.use_gpu == "no" or (workers.use_gpu == "auto" and not available):
+        return False
+    if available < workers.num_workers and not (workers.use_gpu == "yes" and cluster.joined()):
+        fewer = f"give --num-workers {available:g}, or --use-gpu no" if available else "give --use-gpu no"
+        raise UserError(f"{available:g} GPUs for {workers.num_workers} workers: {fewer}")
+    return True
 
 
 def _described(config: NoiseConfig) -> str:

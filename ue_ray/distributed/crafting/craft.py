@@ -15,7 +15,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from ue_ray.distributed.boards import Board, watching
 from ue_ray.distributed.causes import no_space
-from ue_ray.distributed.cluster import beside_the_driver, own_handlers
+from ue_ray.distributed.cluster import beside_the_driver, own_handlers, wait_for_room
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.crafting.workers import Workers, class_deltas
 from ue_ray.distributed.stream import block_stream, blocks_of
@@ -41,6 +41,8 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     of the user's, RunError when workers were lost more than MAX_FAILURES times.
     """
     stream = block_stream(survey, config.options["data_fraction"], config.seed, config.image_size, workers.count)
+    share, needed = workers.share(), workers.at_least or workers.count
+    wait_for_room(needed, share, f"{needed} {'GPUs' if workers.use_gpu else 'workers'}")
     board = beside_the_driver(Board)
     trainer = TorchTrainer(
         _craft_on_worker,
@@ -58,7 +60,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         scaling_config=ray.train.ScalingConfig(
             num_workers=(workers.at_least, workers.count) if workers.at_least else workers.count,  # type: ignore[arg-type]
             use_gpu=workers.use_gpu,
-            resources_per_worker={"CPU": workers.cpus_each()} | ({"GPU": 1} if workers.use_gpu else {}),
+            resources_per_worker=share,
         ),
         run_config=ray.train.RunConfig(
             # Of its own each time: Train would take the same name for a run to go on with, and the state is ours.

@@ -71,17 +71,19 @@ def train_together(
 
 
 def _fit(setup: dict[str, Any]) -> None:
-    gpus = {"GPU": 1} if cluster.gpus() else {}
+    share = {"CPU": setup["cpus"]} | ({"GPU": 1} if cluster.gpus() else {})
+    workers = setup["run"].workers
+    cluster.wait_for_room(workers, share, f"{workers} workers")
     # Train needs a storage path. It has no checkpoint to put there, so a folder on this node is enough.
     with cluster.own_handlers(), tempfile.TemporaryDirectory(prefix="ue-train-") as folder:
         TorchTrainer(
             _train_on_worker,
             train_loop_config=setup,
-            torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+            torch_config=TorchConfig(backend="nccl" if "GPU" in share else "gloo"),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=setup["run"].workers,
-                use_gpu=bool(gpus),
-                resources_per_worker={"CPU": setup["cpus"]} | gpus,
+                num_workers=workers,
+                use_gpu="GPU" in share,
+                resources_per_worker=share,
             ),
             run_config=ray.train.RunConfig(name="victim", storage_path=folder),
         ).fit()
