@@ -16,10 +16,21 @@ SLEEPS = "print('begun', flush=True); time.sleep(300)"
 STOPS = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 
 
+def hears_ctrl_c() -> None:
+    """In a child: tests that run in the background ignore SIGINT, and what they start inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def stopped(body: str, number: int) -> tuple[int, str, str]:
     """Sends the signal when ``body`` has said that it has begun; returns the status, what follows, and the errors."""
     code = f"{WITHIN}with stoppable('stopped: a line'):\n" + "".join(f"    {line}\n" for line in body.splitlines())
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_ctrl_c,
+    )
     assert process.stdout is not None
     said = process.stdout.readline()
     assert said.startswith("begun")
@@ -118,6 +129,7 @@ def test_a_command_can_be_stopped_while_it_is_still_loaded(number, status, tmp_p
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=hears_ctrl_c,
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[1]}"},
     )
     assert process.stdout is not None

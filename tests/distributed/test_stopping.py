@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_stopping import is_running
+from tests.test_stopping import hears_ctrl_c, is_running
 from ue_ray.storage.outputs.output import Output
 
 pytestmark = [
@@ -41,7 +41,9 @@ def stopped(
     said = Path(environment["RAY_TMPDIR"]) / "said.txt"
     with (
         said.open("w") as file,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file) as process,
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=file, stderr=file, preexec_fn=hears_ctrl_c
+        ) as process,
     ):
         while not at(said.read_text()):
             assert process.poll() is None, said.read_text()
