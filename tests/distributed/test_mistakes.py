@@ -108,26 +108,30 @@ def test_a_mistake_is_one_line(place, monkeypatch, capsys, arguments, said):
 
 
 def test_a_run_that_cannot_finish_exits_with_1(monkeypatch, capsys):
-    def fails(input, output):
+    def fails(job):
         raise RunError("47 inputs, but 46 came out")
 
-    monkeypatch.setattr("ue_ray.distributed.protect.protect", fails)
+    monkeypatch.setattr("ue_ray.distributed.protect.carry_out", fails)
+    monkeypatch.setattr("ue_ray.cli.protect.resolve", lambda *given: given)
     with pytest.raises(SystemExit) as ended:
         main(["protect", "--input", "a", "--output", "b"])
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "error: nothing was committed: 47 inputs, but 46 came out\n"
+    assert capsys.readouterr().err == "starting Ray\nerror: nothing was committed: 47 inputs, but 46 came out\n"
 
 
 def test_what_is_behind_the_line_is_in_a_file_that_it_names(monkeypatch, capsys, tmp_path):
-    def fails(input, output):
+    def fails(job):
         raise RunError("no space left on device: b") from OSError("what Ray made of it")
 
-    monkeypatch.setattr("ue_ray.distributed.protect.protect", fails)
+    monkeypatch.setattr("ue_ray.distributed.protect.carry_out", fails)
+    monkeypatch.setattr("ue_ray.cli.protect.resolve", lambda *given: given)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(SystemExit):
         main(["protect", "--input", "a", "--output", "b"])
     (log,) = tmp_path.iterdir()
-    assert capsys.readouterr().err == f"error: nothing was committed: no space left on device: b (details: {log})\n"
+    assert capsys.readouterr().err.splitlines()[1] == (
+        f"error: nothing was committed: no space left on device: b (details: {log})"
+    )
     assert "OSError: what Ray made of it" in log.read_text()
 
 

@@ -59,8 +59,9 @@ def _run(name: str, arguments: Sequence[str]) -> None:
     os.environ.setdefault("RAY_DISABLE_FAILURE_SIGNAL_HANDLER", "1")  # of C++: a SIGTERM would end with a C stack
     from ue_ray.cli.flags import parse
 
-    command: Command = import_module(f"ue_ray.distributed.{name}").command()
-    given = parse(command, arguments, f"ue-ray {name}", COMMANDS[name])
+    command: Command = import_module(f"ue_ray.cli.{name}").command()
+    with _exit_status(command.unfinished):
+        given = parse(command, arguments, f"ue-ray {name}", COMMANDS[name])
     try:
         with _exit_status(command.unfinished):
             command.run(**given)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.applying.apply import apply
 from ue_ray.distributed.causes import causes
@@ -22,23 +20,13 @@ from ue_ray.learning.machine import versions
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.methods import METHODS, new_method, noise_config
-from ue_ray.protection.class_map import ClassMap, labels_for_artifact, read_class_map
+from ue_ray.protection.class_map import labels_for_artifact
+from ue_ray.protection.job import Job, resolve
 from ue_ray.protection.manifest import Manifest
-from ue_ray.protection.options import (
-    InputOptions,
-    NoiseSource,
-    OutputOptions,
-    ProtectOptions,
-    WorkerOptions,
-    noise_sections,
-    protect_options,
-)
+from ue_ray.protection.options import WorkerOptions
 from ue_ray.protection.shard import ShardResult, surviving_share
-from ue_ray.storage.filesystem import absolute, join
-from ue_ray.storage.inputs.listing import Source
-from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.filesystem import join
 from ue_ray.storage.outputs.layout import NOISE, WORK
-from ue_ray.storage.outputs.output import Output
 
 
 def protect(input: str, output: str, **options: Any) -> Manifest:
@@ -56,8 +44,12 @@ def protect(input: str, output: str, **options: Any) -> Manifest:
         >>> manifest.protected
         4000
     """
-    with causes(output):
-        job = resolve(input, output, options)
+    return carry_out(resolve(input, output, options))
+
+
+def carry_out(job: Job) -> Manifest:
+    """Does what ``job`` asks for; returns the committed manifest."""
+    with causes(job.output.uri):
         plan = make_plan(job)
         committed = job.output.begin(job.options.output.mode, plan.card)
         if committed is not None:
@@ -67,35 +59,6 @@ def protect(input: str, output: str, **options: Any) -> Manifest:
         manifest = run(job, plan)
         report(manifest, lossless=job.options.handling.lossless)
         return manifest
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is asked for, checked as far as it can be without listing the input.
-
-    ``given``: the options as they were given; ``artifact``: the noise to apply, None where one is to be crafted.
-    """
-
-    input: str
-    source: Source
-    output: Output
-    options: ProtectOptions
-    given: Mapping[str, Any]
-    artifact: NoiseArtifact | None
-    class_map: ClassMap
-
-
-def resolve(input: str, output: str, given: Mapping[str, Any]) -> Job:
-    """Reads the options and opens both ends. Raises UserError for a mistake."""
-    options = protect_options(given)
-    source = open_source(input, **options.input.source)
-    place = Output(absolute(output))
-    if f"{place.uri}/".startswith(f"{absolute(input).rstrip('/')}/"):
-        raise UserError(f"{output}: lies in the input, which would then hold it: choose a place outside")
-    place.check(options.output.mode)
-    artifact = NoiseArtifact.load(absolute(options.source.artifact)) if options.source.artifact else None
-    class_map = read_class_map(options.source.class_map) if options.source.class_map else {}
-    return Job(input, source, place, options, given, artifact, class_map)
 
 
 @dataclass(frozen=True)
@@ -220,24 +183,4 @@ def _described(config: NoiseConfig) -> str:
     return (
         f"noise: {config.method}, {config.granularity}, epsilon {config.budget.epsilon * 255:g}/255 "
         f"({config.budget.norm}){surrogate}, delta on {config.canvas}x{config.canvas}"
-    )
-
-
-def command() -> Command:
-    """Returns ``ue-ray protect``; the methods' own options are those of METHODS as it is now."""
-    return Command(
-        required={
-            "input": "A folder of class folders, Parquet (image, label), a bucket of either, or a built-in data set: "
-            "mnist5k, cifar10, cifar100.",
-            "output": "Where to write: an empty or absent folder, unless --mode says otherwise.",
-        },
-        sections={
-            "Reading": InputOptions,
-            "Writing": OutputOptions,
-            "Ready-made noise": NoiseSource,
-            **noise_sections(),
-            "Workers": WorkerOptions,
-        },
-        run=protect,
-        unfinished="nothing was committed",
     )

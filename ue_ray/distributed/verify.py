@@ -12,28 +12,17 @@ import numpy as np
 import ray
 import torch
 
-from ue_ray.cli.command import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import Progress
-from ue_ray.errors import FaultsFound, option
 from ue_ray.evaluation.options import read_options
+from ue_ray.protection.options import VerifyOptions
 from ue_ray.protection.verify import Verification as OutputCheck
 from ue_ray.protection.verify_file import FileCheck, FileChecker, Originals
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.open_source import open_source
-from ue_ray.storage.inputs.options import SourceOptions
 from ue_ray.storage.outputs.shards import FileRecord
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerifyOptions(SourceOptions):
-    """What the output is compared with, and how that is read: as it was said to protect."""
-
-    input: str | None = option(
-        "What the output was made of: each image is then compared with its original, and none may be missing.", None
-    )
 
 
 @dataclass(frozen=True)
@@ -134,20 +123,3 @@ def check_on_ray(checker: FileChecker, records: Iterable[FileRecord], progress: 
 def _check(checker: FileChecker, record: FileRecord) -> FileCheck:
     torch.set_num_threads(1)
     return checker(record)
-
-
-def command() -> Command:
-    """Returns ``ue-ray verify``: prints each fault as it is found, then the summary."""
-
-    def run(**given: Any) -> None:
-        verification = verify(**given, on_fault=partial(print, flush=True))
-        if verification.faults:
-            raise FaultsFound(verification.summary)
-        print(verification)
-
-    return Command(
-        required={"output": "What protect wrote."},
-        sections={"Comparison": VerifyOptions},
-        run=run,
-        unfinished="the output was not verified",
-    )

@@ -17,6 +17,7 @@ from ue_ray.distributed.boards import Board, watching
 from ue_ray.distributed.causes import no_space
 from ue_ray.distributed.cluster import beside_the_driver, own_handlers, wait_for_room
 from ue_ray.distributed.console import Progress
+from ue_ray.distributed.crafting.pace import Pace
 from ue_ray.distributed.crafting.workers import Workers, class_deltas
 from ue_ray.distributed.stream import block_stream, blocks_of
 from ue_ray.distributed.survey import Survey
@@ -70,11 +71,11 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         ),
         datasets={"craft": stream},
     )
-    progress = Progress("craft")
+    progress, pace = Progress("craft"), Pace(config.options["max_rounds"])
 
     def show(entry: dict[str, Any]) -> None:
         last = Round(**entry)
-        progress.show(_round_text(last, config), at_most=_seconds_left(last, config))
+        progress.show(_round_text(last, config), left=pace.left(last))
 
     with own_handlers(), watching(lambda: ray.get(board.last.remote()), show):
         trainer.fit()
@@ -82,10 +83,6 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     if mistake:
         raise mistake
     progress.done(_round_text(Round(**last), config) if last else "nothing to optimise")
-
-
-def _seconds_left(entry: Round, config: NoiseConfig) -> float:
-    return entry.seconds / entry.round * (config.options["max_rounds"] - entry.round)
 
 
 def _round_text(entry: Round, config: NoiseConfig) -> str:

@@ -17,7 +17,7 @@ from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_o
 from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
 from ue_ray.storage.store import Store
 
-__all__ = ["BUILTINS", "Listing", "Source", "has_own_labels", "open_source"]
+__all__ = ["BUILTINS", "Listing", "Source", "glance", "has_own_labels", "open_source"]
 
 
 def open_source(
@@ -94,6 +94,12 @@ def open_source(
         return FolderSource(join(uri, chosen) if chosen else uri, split=chosen, splits=splits)
     except (OSError, ValueError) as error:  # ValueError: a name that Arrow cannot say
         raise UserError(f"{uri}: cannot be read: {one_line(error)}") from error
+
+
+def glance(source: Source) -> None:
+    """Raises UserError for a folder of at most GLANCE files that cannot be protected: before anything starts."""
+    if isinstance(source, FolderSource):
+        source.glance()
 
 
 def has_own_labels(source: Source) -> bool:
