@@ -121,7 +121,7 @@ def test_gpus_that_can_never_come_are_refused(monkeypatch, use_gpu, workers, gpu
     monkeypatch.setattr("ue_ray.distributed.cluster.joined", lambda: joined)
     options = WorkerOptions(use_gpu=use_gpu, num_workers=workers)
     if used is None:
-        with pytest.raises(UserError, match=f"{gpus} GPUs for {workers} workers: give --"):
+        with pytest.raises(UserError, match=f"{gpus} GPUs for --num-workers {workers}: give --"):
             _use_gpu(options)
     else:
         assert _use_gpu(options) is used

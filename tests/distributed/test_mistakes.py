@@ -74,7 +74,7 @@ MISTAKES = [
     (["--artifact", "{place}/good", "--seed", "0"], "--seed does not go with --artifact"),
     (["--artifact", "{place}/good", "--num-workers", "1"], "--num-workers does not go with --artifact"),
     (["--image-size", "0"], "image-size is 0"),
-    (["--use-gpu", "yes"], "0 GPUs for 1 workers: give --use-gpu no"),  # it waited for ever
+    (["--use-gpu", "yes"], "0 GPUs for --num-workers 1: give --use-gpu no"),  # it waited for ever
     (
         ["--granularity", "sample-wise", "--schedule", "alternating", "--data-fraction", "0.5"],
         "needs --data-fraction 1",

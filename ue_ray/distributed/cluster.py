@@ -35,8 +35,7 @@ def connect() -> None:
     """
     if ray.is_initialized():
         return
-    if not joined():  # each actor pool would print a C++ remark about restarts
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # each actor pool prints a C++ remark about restarts
     # The first failure of a task is raised here. Ray would also print the traceback of each other one.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     try:

@@ -173,7 +173,7 @@ def _use_gpu(workers: WorkerOptions) -> bool:
         return False
     if available < workers.num_workers and not (workers.use_gpu == "yes" and cluster.joined()):
         fewer = f"give --num-workers {available:g}, or --use-gpu no" if available else "give --use-gpu no"
-        raise UserError(f"{available:g} GPUs for {workers.num_workers} workers: {fewer}")
+        raise UserError(f"{available:g} GPUs for --num-workers {workers.num_workers}: {fewer}")
     return True
 
 

@@ -43,7 +43,8 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     """
     stream = block_stream(survey, config.options["data_fraction"], config.seed, config.image_size, workers.count)
     share, needed = workers.share(), workers.at_least or workers.count
-    wait_for_room(needed, share, f"{needed} {'GPUs' if workers.use_gpu else 'workers'}")
+    kind = "GPU" if workers.use_gpu else "CPU"
+    wait_for_room(needed, share, f"a {kind}" if needed == 1 else f"{needed} {kind}s")
     board = beside_the_driver(Board)
     trainer = TorchTrainer(
         _craft_on_worker,
