@@ -40,12 +40,12 @@ def test_the_usage_costs_neither_torch_nor_ray():
     assert done.stdout == "[]\n"
 
 
-def loaded_after(*arguments: str) -> tuple[str, str, list[str]]:
-    """What ``ue-ray`` says to these arguments, on both streams, and which of ray and its parts it has loaded then."""
+def loaded_after(*arguments: str, package: str = "ray") -> tuple[str, str, list[str]]:
+    """What ``ue-ray`` says to these arguments, on both streams, and what of ``package`` it has loaded then."""
     code = (
         "import sys; from ue_ray.cli import main\n"
         "try: main()\n"
-        "finally: print('loaded', *(name for name in sys.modules if name.split('.')[0] == 'ray'))"
+        f"finally: print('loaded', *(name for name in sys.modules if name.split('.')[0] == {package!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     said, _, loaded = done.stdout.rpartition("loaded")
@@ -57,6 +57,11 @@ def test_the_help_of_a_command_costs_no_ray_and_ends_with_an_example(command):
     said, error, loaded = loaded_after(command, "--help")
     assert (error, loaded) == ("", [])
     assert said.rstrip().splitlines()[-1].strip().startswith(f"ue-ray {command} --")
+
+
+def test_verify_looks_without_torch(folders):
+    for arguments in (["--help"], ["--output", str(folders / "good")]):
+        assert loaded_after("verify", *arguments, package="torch")[2] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ue_ray.cli.command import Command, on_ray
 from ue_ray.errors import FaultsFound
-from ue_ray.protection.options import VerifyOptions
+from ue_ray.protection.verify_options import VerifyOptions
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.open_source import glance, open_source
 from ue_ray.storage.outputs.output import Output

@@ -16,9 +16,9 @@ from ue_ray.distributed import cluster
 from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import Progress
 from ue_ray.evaluation.options import read_options
-from ue_ray.protection.options import VerifyOptions
 from ue_ray.protection.verify import Verification as OutputCheck
 from ue_ray.protection.verify_file import FileCheck, FileChecker, Originals
+from ue_ray.protection.verify_options import VerifyOptions
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.open_source import open_source

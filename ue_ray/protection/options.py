@@ -105,15 +105,6 @@ class WorkerOptions:
         return self.min_workers if self.min_workers != self.num_workers else None
 
 
-@dataclass(frozen=True, kw_only=True)
-class VerifyOptions(SourceOptions):
-    """What the output is compared with, and how that is read: as it was said to protect."""
-
-    input: str | None = option(
-        "What the output was made of: each image is then compared with its original, and none may be missing.", None
-    )
-
-
 FOR_CRAFTING = ("num_workers", "min_workers", "compile", "precision", "delta_table")  # of the workers' options
 _ANY_SIDE = 1 << 30  # of images not seen yet: no patch is too large for them
 
