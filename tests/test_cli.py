@@ -40,10 +40,71 @@ def test_the_usage_costs_neither_torch_nor_ray():
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.ray  # not started, but imported
+def loaded_after(*arguments: str, package: str = "ray") -> tuple[str, str, list[str]]:
+    """What ``ue-ray`` says to these arguments, on both streams, and what of ``package`` it has loaded then."""
+    code = (
+        "import sys; from ue_ray.cli import main\n"
+        "try: main()\n"
+        f"finally: print('loaded', *(name for name in sys.modules if name.split('.')[0] == {package!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    said, _, loaded = done.stdout.rpartition("loaded")
+    return said, done.stderr, loaded.split()
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_an_unknown_flag_ends_with_2(command, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main([command, "--no-such-flag", "1"])
-    assert ended.value.code == 2
-    assert "no-such-flag" in capsys.readouterr().err
+def test_the_help_of_a_command_costs_no_ray_and_ends_with_an_example(command):
+    said, error, loaded = loaded_after(command, "--help")
+    assert (error, loaded) == ("", [])
+    assert said.rstrip().splitlines()[-1].strip().startswith(f"ue-ray {command} --")
+
+
+def test_verify_looks_without_torch(folders):
+    for arguments in (["--help"], ["--output", str(folders / "good")]):
+        assert loaded_after("verify", *arguments, package="torch")[2] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_flag_costs_no_ray(command):
+    _, error, loaded = loaded_after(command, "--outpot", "1")
+    assert loaded == []
+    said = f"unknown option --outpot: did you mean --output? (ue-ray {command} --help lists them all)"
+    assert error == f"error: {said}\n"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("folders")
+    for name in ("empty", "flat", "one/a", "good/a", "good/b"):
+        (root / name).mkdir(parents=True)
+    for name in ("flat/1.png", "one/a/1.png", "good/a/1.png", "good/b/1.png"):
+        (root / name).write_bytes(b"an image")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("protect --input {0}/empty --output {0}/out", "empty (expected one folder a class; found no file): holds no"),
+        ("protect --input {0}/flat --output {0}/out", "holds samples of no class"),
+        ("protect --input {0}/one --output {0}/out", "holds samples of only class 'a'"),
+        ("protect --input {0}/good --output {0}/out --method randon", "(did you mean random?)"),
+        (
+            "protect --input {0}/good --output {0}/out --mode resum",
+            "unknown mode 'resum': choose one of refuse",
+        ),
+        ("protect --output {0}/out", "--input must be given (ue-ray protect --help says what it is)"),
+        ("evaluate --clean {0}/good --protected {0}/one --test {0}/good --output {0}/out", "only class 'a'"),
+        ("evaluate --clean {0}/no --protected {0}/one --test {0}/good --output {0}/out", "does not exist"),
+        ("verify --output {0}/good", "not a committed output"),
+        ("reproduce --experiment fig1 --output {0}/out", "unknown experiment 'fig1'"),
+        ("reproduce --experiment mixtures --output {0}/out --seeds one", "whole numbers"),
+    ],
+)
+def test_a_mistake_that_a_first_look_shows_costs_no_ray(folders, arguments, said):
+    _, error, loaded = loaded_after(*arguments.format(folders).split())
+    assert loaded == []
+    assert error.startswith("error: ")
+    assert said in error
+    assert error.count("\n") == 1
+    assert not (folders / "out").exists()

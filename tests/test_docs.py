@@ -81,7 +81,7 @@ def test_every_command_of_the_pages_has_the_flags_that_it_is_given():
     assert len(commands()) > 5
     for name, *arguments in commands():
         assert name in COMMANDS
-        command = import_module(f"ue_ray.distributed.{name}").command()
+        command = import_module(f"ue_ray.cli.{name}").command()
         known = {flag(option) for section in command.sections.values() for option in option_names(section)}
         known |= {flag(option) for option in command.required} | {"--help"}
         assert {word for word in arguments if word.startswith("--")} <= known, (name, arguments)

@@ -130,7 +130,7 @@ def test_rayjobs_run_a_pipeline_that_exists_with_options_it_has(name: str) -> No
     assert workdir
     assert python == "python"
     assert (ROOT / Path(script).relative_to(workdir.group(1))).is_file()
-    command = import_module(f"ue_ray.distributed.{Path(script).stem.partition('_')[0]}").command()
+    command = import_module(f"ue_ray.cli.{Path(script).stem.partition('_')[0]}").command()
     sections = [name for section in command.sections.values() for name in option_names(section)]
     known = {flag(name) for name in (*command.required, *sections)}
     options = {argument for argument in arguments if argument.startswith("--")}

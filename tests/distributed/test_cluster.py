@@ -2,11 +2,16 @@
 
 import logging
 import os
+import signal
+from types import SimpleNamespace
 
 import pytest
 import ray.data
 
 from ue_ray.distributed import cluster
+from ue_ray.distributed.protect import _use_gpu
+from ue_ray.errors import RunError, UserError
+from ue_ray.protection.options import WorkerOptions
 
 pytestmark = pytest.mark.ray  # not started, but imported
 
@@ -36,3 +41,87 @@ def test_a_ray_that_the_caller_has_started_is_left_as_it_is(monkeypatch):
     monkeypatch.setattr("ray.init", lambda **options: pytest.fail("started again"))
     cluster.connect()
     assert settings() == before
+
+
+def test_the_callers_signal_handlers_are_put_back(monkeypatch):
+    """``ray.init`` leaves a handler of SIGTERM, and ``fit`` of Train one of SIGINT that ignores it."""
+
+    def starts(**options):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr("ray.init", starts)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "fatal")
+    monkeypatch.setenv("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    cluster.connect()
+    cluster.leave()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+class Group:
+    """A placement group that is ready after so many waits."""
+
+    def __init__(self, waits: int) -> None:
+        self.waits = waits
+
+    def wait(self, seconds: int) -> bool:
+        self.waits -= 1
+        return self.waits < 0
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What was asked for; ``asked.waits``: how often it is not there yet."""
+    asked = SimpleNamespace(waits=0, bundles=[], removed=0)
+
+    def make(bundles):
+        asked.bundles += bundles
+        return Group(asked.waits)
+
+    monkeypatch.setattr("ue_ray.distributed.cluster.placement_group", make)
+    monkeypatch.setattr(
+        "ue_ray.distributed.cluster.remove_placement_group", lambda group: vars(asked).update(removed=asked.removed + 1)
+    )
+    return asked
+
+
+@pytest.mark.parametrize("waits", [0, 2])
+def test_waiting_for_a_node_is_said(asked, capsys, waits):
+    asked.waits = waits
+    cluster.wait_for_room(2, {"CPU": 1, "GPU": 1}, "2 GPUs")
+    assert asked.bundles == [{"CPU": 1, "GPU": 1}] * 2
+    assert asked.removed == 1
+    assert capsys.readouterr().err.splitlines() == ["waiting for 2 GPUs, 10 s", "waiting for 2 GPUs, 20 s"][:waits]
+
+
+def test_waiting_for_what_does_not_come_ends(asked):
+    asked.waits = 1_000_000
+    with pytest.raises(RunError, match="no room for a GPU in 30 minutes"):
+        cluster.wait_for_room(1, {"GPU": 1}, "a GPU")
+    assert asked.removed == 1
+
+
+@pytest.mark.parametrize(
+    ("use_gpu", "workers", "gpus", "joined", "used"),
+    [
+        ("no", 1, 4, False, False),
+        ("auto", 1, 0, False, False),
+        ("auto", 2, 2, False, True),
+        ("auto", 2, 1, True, None),
+        ("yes", 1, 0, False, None),
+        ("yes", 4, 2, False, None),
+        ("yes", 1, 0, True, True),
+    ],
+)
+def test_gpus_that_can_never_come_are_refused(monkeypatch, use_gpu, workers, gpus, joined, used):
+    monkeypatch.setattr("ue_ray.distributed.cluster.gpus", lambda: float(gpus))
+    monkeypatch.setattr("ue_ray.distributed.cluster.joined", lambda: joined)
+    options = WorkerOptions(use_gpu=use_gpu, num_workers=workers)
+    if used is None:
+        with pytest.raises(UserError, match=f"{gpus} GPUs for --num-workers {workers}: give --"):
+            _use_gpu(options)
+    else:
+        assert _use_gpu(options) is used

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ue_ray.distributed.evaluate import command, evaluate
+from ue_ray.cli.evaluate import command
+from ue_ray.distributed.evaluate import evaluate
 from ue_ray.distributed.protect import protect
 from ue_ray.errors import UserError
 from ue_ray.storage.inputs.committed import OutputSource

@@ -4,8 +4,8 @@ from dataclasses import fields
 
 import pytest
 
-from ue_ray.cli import flags, parse
-from ue_ray.distributed.protect import command
+from ue_ray.cli.flags import flags, parse
+from ue_ray.cli.protect import command
 from ue_ray.errors import option_names
 from ue_ray.protection.options import InputOptions, WorkerOptions, noise_option_names
 

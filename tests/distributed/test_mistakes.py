@@ -81,6 +81,7 @@ MISTAKES = [
     (["--artifact", "{place}/good", "--seed", "0"], "--seed does not go with --artifact"),
     (["--artifact", "{place}/good", "--num-workers", "1"], "--num-workers does not go with --artifact"),
     (["--image-size", "0"], "image-size is 0"),
+    (["--use-gpu", "yes"], "0 GPUs for --num-workers 1: give --use-gpu no"),  # it waited for ever
     (
         ["--granularity", "sample-wise", "--schedule", "alternating", "--data-fraction", "0.5"],
         "needs --data-fraction 1",
@@ -96,6 +97,7 @@ def survey_here(source, handling):
     ("arguments", "said"), MISTAKES, ids=lambda value: value[-1][-20:] if isinstance(value, list) else ""
 )
 def test_a_mistake_is_one_line(place, monkeypatch, capsys, arguments, said):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr("ue_ray.distributed.cluster.connect", lambda: None)
     monkeypatch.setattr("ue_ray.distributed.cluster.gpus", lambda: 0.0)
     monkeypatch.setattr("ue_ray.distributed.protect.survey", survey_here)
@@ -120,14 +122,31 @@ def test_an_option_of_an_input_that_is_not_given_is_refused(place, capsys):
 
 
 def test_a_run_that_cannot_finish_exits_with_1(monkeypatch, capsys):
-    def fails(input, output):
+    def fails(job):
         raise RunError("47 inputs, but 46 came out")
 
-    monkeypatch.setattr("ue_ray.distributed.protect.protect", fails)
+    monkeypatch.setattr("ue_ray.distributed.protect.carry_out", fails)
+    monkeypatch.setattr("ue_ray.cli.protect.resolve", lambda *given: given)
     with pytest.raises(SystemExit) as ended:
         main(["protect", "--input", "a", "--output", "b"])
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "error: nothing was committed: 47 inputs, but 46 came out\n"
+    assert capsys.readouterr().err == "starting Ray\nerror: nothing was committed: 47 inputs, but 46 came out\n"
+
+
+def test_what_is_behind_the_line_is_in_a_file_that_it_names(monkeypatch, capsys, tmp_path):
+    def fails(job):
+        raise RunError("no space left on device: b") from OSError("what Ray made of it")
+
+    monkeypatch.setattr("ue_ray.distributed.protect.carry_out", fails)
+    monkeypatch.setattr("ue_ray.cli.protect.resolve", lambda *given: given)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit):
+        main(["protect", "--input", "a", "--output", "b"])
+    (log,) = tmp_path.iterdir()
+    assert capsys.readouterr().err.splitlines()[1] == (
+        f"error: nothing was committed: no space left on device: b (details: {log})"
+    )
+    assert "OSError: what Ray made of it" in log.read_text()
 
 
 @pytest.mark.parametrize("script", ["protect_dataset.py", "evaluate_victims.py"])

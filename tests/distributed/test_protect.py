@@ -1,6 +1,7 @@
 """The main job on a real local Ray, from images to a committed output."""
 
 import json
+import signal
 from unittest.mock import Mock
 
 import numpy as np
@@ -58,6 +59,7 @@ def rows(output):
 @pytest.fixture(scope="module")
 def protected(photos, tmp_path_factory):
     output = tmp_path_factory.mktemp("out") / "protected"
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     manifest = protect(
         str(photos),
         str(output),
@@ -67,6 +69,9 @@ def protected(photos, tmp_path_factory):
         weight_steps=2,
         precision="float32",
         **QUICK,
+    )
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers, (
+        "Train's is left behind"
     )
     return output, manifest
 

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.distributed.test_evaluate import tinted  # noqa: F401
-from ue_ray.distributed.reproduce import command, reproduce
+from ue_ray.cli.reproduce import command
+from ue_ray.distributed.reproduce import reproduce
 from ue_ray.errors import FaultsFound, UserError
 from ue_ray.experiments import SCALES, faces, transfer
 from ue_ray.storage.inputs.committed import OutputSource

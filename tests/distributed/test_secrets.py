@@ -39,6 +39,7 @@ import ray
 from ray.experimental import internal_kv
 
 kept, commands = sys.argv[1], json.loads(sys.argv[2])
+ray.init(address="local", include_dashboard=False, log_to_driver=False)  # a command leaves this one as it is
 for sys.argv in commands:
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")

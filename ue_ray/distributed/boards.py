@@ -13,11 +13,11 @@ INTERVAL = 0.5  # seconds between two reads of ``watching``
 
 
 class Board:
-    """Worker 0 writes here and the driver reads: the last entry, and a mistake of the user's that ended the work."""
+    """Worker 0 writes here and the driver reads: the last entry, and what ended the work for good."""
 
     def __init__(self) -> None:
         self._last: dict[str, Any] = {}
-        self._mistake = ""
+        self._mistake: Exception | None = None
 
     def put(self, entry: dict[str, Any]) -> None:
         self._last = entry
@@ -25,10 +25,10 @@ class Board:
     def last(self) -> dict[str, Any]:
         return self._last
 
-    def blame(self, mistake: str) -> None:
+    def blame(self, mistake: Exception) -> None:
         self._mistake = mistake
 
-    def mistake(self) -> str:
+    def mistake(self) -> Exception | None:
         return self._mistake
 
 

@@ -1,23 +1,29 @@
-"""Joining a Ray cluster, or starting a local one; what it holds; and errors out of its tasks."""
+"""Joining a Ray cluster, or starting a local one; and what it holds."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-from collections.abc import Iterator
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 import ray.data
-from ray.exceptions import RayError, RayTaskError
-from ray.train import TrainingFailedError
+from ray.util import placement_group, remove_placement_group
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ue_ray.distributed.console import say
 from ue_ray.errors import RunError, UserError
 
-DEEPEST_CAUSE = 8  # how far a chain of exceptions is followed
+_CONNECTED = threading.Event()
+LONGEST_WAIT = 1800  # seconds, in which the largest of machines is started
+WAIT_INTERVAL = 10
+SILENT = logging.CRITICAL + 1
 
 
 def connect() -> None:
@@ -29,22 +35,63 @@ def connect() -> None:
     """
     if ray.is_initialized():
         return
-    if not joined():  # each actor pool would print a C++ remark about restarts
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # each actor pool prints a C++ remark about restarts
     # The first failure of a task is raised here. Ray would also print the traceback of each other one.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     try:
-        ray.init(
-            address=os.environ.get("RAY_ADDRESS", "local"),
-            include_dashboard=None if joined() else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with own_handlers(), _without_its_log_level():
+            ray.init(
+                address=os.environ.get("RAY_ADDRESS", "local"),
+                include_dashboard=None if joined() else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except ConnectionError as error:
         raise UserError(f"no Ray cluster at RAY_ADDRESS={os.environ.get('RAY_ADDRESS')}: {error}") from None
+    _CONNECTED.set()
     ray.data.DataContext.get_current().enable_progress_bars = False  # ours say more
-    for name in ("ray.data", "ray.train"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("ray", "ray.data", "ray.train"):  # what fails is raised; Ray's own lines are in its session's logs
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setLevel(SILENT)
+
+
+def leave() -> None:
+    """Ends the Ray that ``connect`` has started, or leaves the cluster that it has joined; not the caller's own."""
+    if _CONNECTED.is_set():
+        ray.shutdown()
+        _CONNECTED.clear()
+
+
+@contextmanager
+def own_handlers() -> Iterator[None]:
+    """Puts the process's own signal handlers back: ``ray.init`` leaves one for SIGTERM, ``fit`` of Train for SIGINT."""
+    if threading.current_thread() is not threading.main_thread():  # there, Ray sets none
+        yield
+        return
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _without_its_log_level() -> Iterator[None]:
+    """Keeps off standard error the line in which Ray's C++ says its log level; all else appears at the end."""
+    with tempfile.TemporaryFile() as said:
+        console = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(console, 2)
+            os.close(console)
+            said.seek(0)
+            for line in said:
+                if b"Set ray log level" not in line:
+                    os.write(2, line)
 
 
 def cpus() -> float:
@@ -85,6 +132,23 @@ def room(cpus: float, gpus: float) -> int:
     return sum(min(int(node.get(name, 0) // amount) for name, amount in share.items()) for node in _live_nodes())
 
 
+def wait_for_room(workers: int, share: Mapping[str, float], what: str) -> None:
+    """Returns when ``workers`` of ``share`` (``{"CPU": 1, "GPU": 1}``) each have room; says that it waits.
+
+    What waits here is what an autoscaler starts nodes for. Raises RunError after LONGEST_WAIT seconds.
+    """
+    group = placement_group([dict(share)] * workers)
+    waited = 0
+    try:
+        while not group.wait(WAIT_INTERVAL):
+            waited += WAIT_INTERVAL
+            if waited >= LONGEST_WAIT:
+                raise RunError(f"no room for {what} in {waited // 60} minutes: has the cluster nodes for them?")
+            say(f"waiting for {what}, {waited} s")
+    finally:
+        remove_placement_group(group)
+
+
 def _live_nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
@@ -98,34 +162,3 @@ def beside_the_driver(actor: type, *arguments: Any) -> Any:
     """Starts an actor that takes no CPU on the node of this process: it is lost only together with this process."""
     place = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     return ray.remote(actor).options(num_cpus=0, scheduling_strategy=place).remote(*arguments)
-
-
-@contextmanager
-def causes() -> Iterator[None]:
-    """Raises a worker's UserError or RunError as itself, without what the frameworks wrap around it; any other failure
-    of a worker as a RunError of one line."""
-    try:
-        yield
-    except Exception as error:
-        cause = _cause(error)
-        if cause is not None:
-            raise cause from None
-        if isinstance(error, RayError | TrainingFailedError):
-            lines = [line for line in str(error).splitlines() if line.strip()]
-            raise RunError(f"{type(error).__name__}: {lines[-1].strip() if lines else 'no details'}") from error
-        raise
-
-
-def _cause(error: BaseException, depth: int = 0) -> UserError | RunError | None:
-    if isinstance(error, RayTaskError):  # it may also *be* a UserError by inheritance, with a traceback for its text
-        inner: list[BaseException | None] = [error.cause]
-    elif isinstance(error, UserError | RunError):
-        return error
-    else:
-        inner = [*getattr(error, "worker_failures", {}).values(), error.__cause__, error.__context__]
-    for candidate in inner:
-        if candidate is not None and depth < DEEPEST_CAUSE:
-            cause = _cause(candidate, depth + 1)
-            if cause is not None:
-                return cause
-    return None

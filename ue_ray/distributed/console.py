@@ -24,18 +24,19 @@ class Progress:
         self.started = time.monotonic()
         self._last_plain = self.started
         self._last_text = ""
+        self._first: tuple[float, float] | None = None  # seconds and fraction
         self._width = 0
 
-    def show(self, text: str, fraction: float | None = None, at_most: float | None = None) -> None:
-        """What has been reached. The time left follows from the ``fraction`` of the stage's work that is done, in
-        [0, 1], or is known to be ``at_most`` so many seconds."""
+    def show(self, text: str, fraction: float = 0.0, left: float | None = None) -> None:
+        """What has been reached. The seconds left are given, or follow from the ``fraction`` of the stage's work that
+        is done, in [0, 1], by the pace since the first part was done: what came before it was the warm-up."""
         elapsed = time.monotonic() - self.started
-        left = ""
-        if at_most is not None:
-            left = f", at most {_clock(at_most)} left"
-        elif fraction:
-            left = f", {_clock(elapsed / fraction - elapsed)} left"
-        line = f"{self.stage}: {text}, {_clock(elapsed)}{left}"
+        if left is None and fraction:
+            self._first = self._first or (elapsed, fraction)
+            seconds, done = elapsed - self._first[0], fraction - self._first[1]
+            left = (1 - fraction) * seconds / done if done > 0 else None
+        remaining = "" if left is None else f", about {_clock(left)} left"
+        line = f"{self.stage}: {text}, {_clock(elapsed)}{remaining}"
         if self.moves:
             self.stream.write("\r" + line.ljust(self._width))
             self._width = len(line)

@@ -7,32 +7,30 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import ray
 
-from ue_ray.cli import Command
 from ue_ray.distributed import cluster
+from ue_ray.distributed.causes import causes
 from ue_ray.distributed.survey import Survey, survey
-from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity, is_output
+from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity
 from ue_ray.distributed.victims.spanning_victim import check_room
 from ue_ray.distributed.victims.train_victims import train_victims
 from ue_ray.errors import UserError
 from ue_ray.evaluation.guards import find_guards
-from ue_ray.evaluation.options import EvaluateOptions, as_settings, read_options
+from ue_ray.evaluation.job import Job, resolve
+from ue_ray.evaluation.options import as_settings
 from ue_ray.evaluation.outcome import Evaluation
 from ue_ray.evaluation.report.page import html_page
-from ue_ray.evaluation.runs import VictimRun, VictimRuns
+from ue_ray.evaluation.runs import VictimRun
 from ue_ray.evaluation.victim import Comparison, check_same_classes, compare, random_control
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.budget import Budget
-from ue_ray.storage.filesystem import absolute, join, write_bytes
-from ue_ray.storage.inputs.open_source import BUILTINS, Source, keep_apart, open_source
-from ue_ray.storage.outputs.output import Output
+from ue_ray.storage.filesystem import join, write_bytes
 
 
 def evaluate(clean: str, protected: str, test: str, output: str, **options: Any) -> Evaluation:
@@ -52,58 +50,14 @@ def evaluate(clean: str, protected: str, test: str, output: str, **options: Any)
         >>> evaluation.accuracy("resnet9", "clean") > 0.5
         True
     """
+    return carry_out(resolve({"clean": clean, "protected": protected, "test": test}, output, options))
+
+
+def carry_out(job: Job) -> Evaluation:
+    """Does what ``job`` asks for; returns the evaluation."""
     started = time.monotonic()
-    job = resolve({"clean": clean, "protected": protected, "test": test}, output, options)
-    return report(job, run(job, make_plan(job)), started)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is asked for, checked as far as it can be without listing the inputs.
-
-    ``uris`` and ``sources``: of clean, protected and test. ``budget``: of the protection; None where it is neither
-    given nor in a manifest. ``noise``: what a manifest says of the noise.
-    """
-
-    uris: Mapping[str, str]
-    output: str
-    sources: Mapping[str, Source]
-    store: VictimRuns
-    options: EvaluateOptions
-    budget: Budget | None
-    noise: Mapping[str, Any]
-
-
-def resolve(uris: Mapping[str, str], output: str, given: Mapping[str, Any]) -> Job:
-    """Reads the options and opens the inputs. Raises UserError for a mistake."""
-    options = read_options(EvaluateOptions, given)
-    keep_apart(output, uris)
-    keywords = {"clean": options.source, "protected": options.source, "test": options.test_source}
-    sources = {role: _open(uri, keywords[role]) for role, uri in uris.items()}
-    budget, noise = _protection(uris["protected"], options.epsilon)
-    return Job(uris, output, sources, VictimRuns(absolute(output)), options, budget, noise)
-
-
-def _open(uri: str, keywords: Mapping[str, str]) -> Source:
-    """Opens an input. What has labels and columns of its own gets no keywords for them."""
-    if uri in BUILTINS:
-        return open_source(uri, **{name: value for name, value in keywords.items() if name == "split"})
-    with suppress(OSError):  # open_source says what is wrong with the place
-        if is_output(uri):
-            return open_source(uri)
-    return open_source(uri, **keywords)
-
-
-def _protection(uri: str, epsilon: float | None) -> tuple[Budget | None, dict[str, Any]]:
-    """Returns the budget and what the manifest says of the noise, None for each where there is no manifest."""
-    noise = dict.fromkeys(("method", "granularity", "epsilon", "norm"))
-    budget = Budget(epsilon) if epsilon is not None else None
-    if is_output(uri):
-        recorded = Output(absolute(uri)).manifest()["noise"]
-        own = Budget(**recorded["budget"])
-        noise = {"method": recorded["method"], "granularity": recorded["granularity"], **asdict(own)}
-        budget = Budget(budget.epsilon, own.norm) if budget else own
-    return budget, noise
+    with causes(job.output):
+        return report(job, run(job, make_plan(job)), started)
 
 
 @dataclass(frozen=True)
@@ -141,15 +95,14 @@ def run(job: Job, plan: Plan) -> Outcome:
         train, test = sets.loaded(run.train_set), sets.loaded("test")
         return sets.purified(train, run.countermeasure), sets.purified(test, run.countermeasure, for_test=True)
 
-    with cluster.causes():
-        clean = sets.loaded("clean")
-        comparison: Comparison = ray.get(ray.remote(compare).remote(clean, sets.loaded("protected")))
-        budget = _control_budget(job, comparison) if options.controls else None
-        if budget is not None:
-            sets.made("control", random_control, clean, budget)
-        runs = victim_runs(job, plan, budget)
-        entries = train_victims(runs, job.store, images_of, options.cpus_per_victim, options.trackers)
-        facts = ray.get([_describe.remote(sets.loaded(role)) for role in job.uris])
+    clean = sets.loaded("clean")
+    comparison: Comparison = ray.get(ray.remote(compare).remote(clean, sets.loaded("protected")))
+    budget = _control_budget(job, comparison) if options.controls else None
+    if budget is not None:
+        sets.made("control", random_control, clean, budget)
+    runs = victim_runs(job, plan, budget)
+    entries = train_victims(runs, job.store, images_of, options.cpus_per_victim, options.trackers)
+    facts = ray.get([_describe.remote(sets.loaded(role)) for role in job.uris])
     data = {
         role: {"uri": job.uris[role], "image_size": plan.side, **fact}
         for role, fact in zip(job.uris, facts, strict=True)
@@ -218,25 +171,3 @@ def _describe(images: LabelledImages) -> dict[str, Any]:
         "classes": len(images.class_names),
         "class_names": images.class_names,
     }
-
-
-def command() -> Command:
-    """Returns ``ue-ray evaluate``: prints the table of the evaluation."""
-
-    def run(**given: Any) -> Evaluation:
-        evaluation = evaluate(**given)
-        print(evaluation)
-        return evaluation
-
-    return Command(
-        required={
-            "clean": "The images as they were before protection.",
-            "protected": "An output of protect, or the same images protected by anything else.",
-            "test": "Clean images that nothing was trained on.",
-            "output": "Where to write results.json, report.html and, as it is trained, each victim's runs/*.json: the "
-            "same command again trains only those that are not there.",
-        },
-        sections={"Evaluation": EvaluateOptions},
-        run=run,
-        unfinished="nothing was committed",
-    )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
-from ue_ray.cli import Command
 from ue_ray.distributed import cluster
 from ue_ray.distributed.applying.apply import apply
+from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import say
 from ue_ray.distributed.crafting.craft import craft
 from ue_ray.distributed.crafting.workers import Workers
@@ -21,23 +20,13 @@ from ue_ray.learning.machine import versions
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.methods import METHODS, new_method, noise_config
-from ue_ray.protection.class_map import ClassMap, labels_for_artifact, read_class_map
+from ue_ray.protection.class_map import labels_for_artifact
+from ue_ray.protection.job import Job, resolve
 from ue_ray.protection.manifest import Manifest
-from ue_ray.protection.options import (
-    InputOptions,
-    NoiseSource,
-    OutputOptions,
-    ProtectOptions,
-    WorkerOptions,
-    noise_sections,
-    protect_options,
-)
+from ue_ray.protection.options import WorkerOptions
 from ue_ray.protection.shard import ShardResult, surviving_share
-from ue_ray.storage.filesystem import absolute, join
-from ue_ray.storage.inputs.listing import Source
-from ue_ray.storage.inputs.open_source import keep_apart, open_source
+from ue_ray.storage.filesystem import join
 from ue_ray.storage.outputs.layout import NOISE, WORK
-from ue_ray.storage.outputs.output import Output
 
 
 def protect(input: str, output: str, **options: Any) -> Manifest:
@@ -55,45 +44,21 @@ def protect(input: str, output: str, **options: Any) -> Manifest:
         >>> manifest.protected
         4000
     """
-    job = resolve(input, output, options)
-    plan = make_plan(job)
-    committed = job.output.begin(job.options.output.mode, plan.card)
-    if committed is not None:
-        manifest = Manifest(job.output.uri, committed)
-        say(f"nothing to do: this run is committed already, {manifest}; {manifest.uri}")
+    return carry_out(resolve(input, output, options))
+
+
+def carry_out(job: Job) -> Manifest:
+    """Does what ``job`` asks for; returns the committed manifest."""
+    with causes(job.output.uri):
+        plan = make_plan(job)
+        committed = job.output.begin(job.options.output.mode, plan.card)
+        if committed is not None:
+            manifest = Manifest(job.output.uri, committed)
+            say(f"nothing to do: this run is committed already, {manifest}; {manifest.uri}")
+            return manifest
+        manifest = run(job, plan)
+        report(manifest, lossless=job.options.handling.lossless)
         return manifest
-    manifest = run(job, plan)
-    report(manifest, lossless=job.options.handling.lossless)
-    return manifest
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is asked for, checked as far as it can be without listing the input.
-
-    ``given``: the options as they were given; ``artifact``: the noise to apply, None where one is to be crafted.
-    """
-
-    input: str
-    source: Source
-    output: Output
-    options: ProtectOptions
-    given: Mapping[str, Any]
-    artifact: NoiseArtifact | None
-    class_map: ClassMap
-
-
-def resolve(input: str, output: str, given: Mapping[str, Any]) -> Job:
-    """Reads the options and opens both ends. Raises UserError for a mistake."""
-    options = protect_options(given)
-    origin = options.source
-    keep_apart(output, {"input": input, "artifact": origin.artifact, "class_map": origin.class_map})
-    source = open_source(input, **options.input.source)
-    place = Output(absolute(output))
-    place.check(options.output.mode)
-    artifact = NoiseArtifact.load(absolute(origin.artifact)) if origin.artifact else None
-    class_map = read_class_map(origin.class_map) if origin.class_map else {}
-    return Job(input, source, place, options, given, artifact, class_map)
 
 
 @dataclass(frozen=True)
@@ -202,12 +167,14 @@ def report(manifest: Manifest, lossless: bool) -> None:
 
 
 def _use_gpu(workers: WorkerOptions) -> bool:
+    """Raises UserError where GPUs are too few, except for ``yes`` on a cluster, where there may be more to come."""
     available = cluster.gpus()
-    if workers.use_gpu == "auto" and 0 < available < workers.num_workers:
-        raise UserError(
-            f"{available:g} GPUs for {workers.num_workers} workers: give --num-workers {available:g}, or --use-gpu no"
-        )
-    return workers.use_gpu == "yes" or (workers.use_gpu == "auto" and available > 0)
+    if workers.use_gpu == "no" or (workers.use_gpu == "auto" and not available):
+        return False
+    if available < workers.num_workers and not (workers.use_gpu == "yes" and cluster.joined()):
+        fewer = f"give --num-workers {available:g}, or --use-gpu no" if available else "give --use-gpu no"
+        raise UserError(f"{available:g} GPUs for --num-workers {workers.num_workers}: {fewer}")
+    return True
 
 
 def _described(config: NoiseConfig) -> str:
@@ -216,24 +183,4 @@ def _described(config: NoiseConfig) -> str:
     return (
         f"noise: {config.method}, {config.granularity}, epsilon {config.budget.epsilon * 255:g}/255 "
         f"({config.budget.norm}){surrogate}, delta on {config.canvas}x{config.canvas}"
-    )
-
-
-def command() -> Command:
-    """Returns ``ue-ray protect``; the methods' own options are those of METHODS as it is now."""
-    return Command(
-        required={
-            "input": "A folder of class folders, Parquet (image, label), a bucket of either, or a built-in data set: "
-            "mnist5k, cifar10, cifar100.",
-            "output": "Where to write: an empty or absent folder, unless --mode says otherwise.",
-        },
-        sections={
-            "Reading": InputOptions,
-            "Writing": OutputOptions,
-            "Ready-made noise": NoiseSource,
-            **noise_sections(),
-            "Workers": WorkerOptions,
-        },
-        run=protect,
-        unfinished="nothing was committed",
     )

@@ -10,26 +10,26 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ue_ray.cli import Command
 from ue_ray.distributed import cluster
+from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import say
 from ue_ray.distributed.protect import protect
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims.arms import train_arms
 from ue_ray.distributed.victims.data_parts import TEST, TRAIN, Part, data_parts
-from ue_ray.errors import FaultsFound, UserError, flag, option_names
-from ue_ray.evaluation.options import as_settings, read_options
-from ue_ray.evaluation.runs import VictimRuns
+from ue_ray.errors import UserError, option_names
+from ue_ray.evaluation.options import as_settings
 from ue_ray.evaluation.victim import check_same_classes
-from ue_ray.experiments import EXPERIMENTS, Experiment, Recipe, find_experiment
+from ue_ray.experiments import Recipe
+from ue_ray.experiments.job import Job, resolve
 from ue_ray.experiments.options import ReproduceOptions
 from ue_ray.experiments.outcome import Reproduction, circumstances
 from ue_ray.experiments.page import experiment_page
 from ue_ray.experiments.report import markdown, summarised
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.methods import METHODS
-from ue_ray.storage.filesystem import absolute, join, write_bytes
-from ue_ray.storage.inputs.open_source import keep_apart, open_source
+from ue_ray.storage.filesystem import join, write_bytes
+from ue_ray.storage.inputs.open_source import open_source
 
 Runs = Mapping[str, list[dict[str, Any]]]  # entries of results.json, one for each seed, by the labels of arms
 
@@ -49,41 +49,15 @@ def reproduce(experiment: str, output: str, **options: Any) -> Reproduction:
         >>> reproduction.missed  # orderings of the paper that do not show  # doctest: +SKIP
         []
     """
+    return carry_out(resolve(experiment, output, options))
+
+
+def carry_out(job: Job) -> Reproduction:
+    """Does what ``job`` asks for; returns the outcome."""
     started = time.monotonic()
-    job = resolve(experiment, output, options)
-    plan = make_plan(job)
-    return report(job, plan, run(job, plan), started)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What is asked for, checked as far as it can be without listing the data."""
-
-    name: str
-    experiment: Experiment
-    output: str
-    store: VictimRuns
-    options: ReproduceOptions
-
-    def place(self, *names: str) -> str:
-        """Returns the URI of a file or folder below the output."""
-        return join(absolute(self.output), *names)
-
-
-def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
-    """Reads the options. Raises UserError for a mistake."""
-    options = read_options(ReproduceOptions, given)
-    experiment = find_experiment(name)
-    needs_other = any(recipe.other for recipe in experiment.recipes())
-    if needs_other and options.other is None:
-        raise UserError(f"{name} needs --other, a second data set")
-    for option in ("other", "class_map"):
-        if getattr(options, option) is not None and not needs_other:
-            raise UserError(f"{flag(option)} is for transfer: {name} has no use for it")
-    keep_apart(output, {"data": options.data, "other": options.other, "class_map": options.class_map})
-    store = VictimRuns(join(absolute(output), "victims"))
-    store.check()
-    return Job(name, experiment, output, store, options)
+    with causes(job.output):
+        plan = make_plan(job)
+        return report(job, plan, run(job, plan), started)
 
 
 @dataclass(frozen=True)
@@ -166,25 +140,3 @@ def report(job: Job, plan: Plan, runs: Runs, started: float) -> Reproduction:
     write_bytes(job.place(job.name, "report.md"), text.encode())
     write_bytes(reproduction.report, experiment_page(results).encode())
     return reproduction
-
-
-def command() -> Command:
-    """Returns ``ue-ray reproduce``: prints the report; exits with 1 if an ordering of the paper does not show."""
-
-    def run(**given: Any) -> None:
-        reproduction = reproduce(**given)
-        print(reproduction)
-        if reproduction.missed:
-            raise FaultsFound(f"{len(reproduction.missed)} of {len(reproduction.claims)} orderings do not show")
-
-    return Command(
-        required={
-            "experiment": f"One of {', '.join(EXPERIMENTS)}.",
-            "output": "Noises and trained victims are kept here, for all experiments on the same data: the same "
-            "command again makes only what is missing. Each experiment's results.json, report.md and report.html are "
-            "in a folder of its name.",
-        },
-        sections={"Reproduction": ReproduceOptions},
-        run=run,
-        unfinished="the experiment is not finished",
-    )

@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from ue_ray.distributed.cluster import causes
 from ue_ray.errors import UserError
 from ue_ray.storage.inputs.blocks import block_plan, natural_side, probe_shapes, stratified_rows
 from ue_ray.storage.inputs.listing import NO_LABEL, Source
@@ -58,8 +57,7 @@ def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
     """Lists ``source``; ``handling`` says how its images are read. Raises UserError for an input of no use."""
     refs: Any = _survey.remote(source, handling)
     summary, table, plan = refs
-    with causes():
-        return Survey(source, handling, ray.get(summary), table, plan)
+    return Survey(source, handling, ray.get(summary), table, plan)
 
 
 # These tasks take no CPU. If their results are lost with a node, Ray runs them again, while those who wait for the

@@ -12,27 +12,17 @@ import numpy as np
 import ray
 import torch
 
-from ue_ray.cli import Command
 from ue_ray.distributed import cluster
+from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import Progress
-from ue_ray.errors import FaultsFound, UserError, flag, option
 from ue_ray.evaluation.options import read_options
 from ue_ray.protection.verify import Verification as OutputCheck
 from ue_ray.protection.verify_file import FileCheck, FileChecker, Originals
+from ue_ray.protection.verify_options import VerifyOptions
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.open_source import open_source
-from ue_ray.storage.inputs.options import SourceOptions
 from ue_ray.storage.outputs.shards import FileRecord
-
-
-@dataclass(frozen=True, kw_only=True)
-class VerifyOptions(SourceOptions):
-    """What the output is compared with, and how that is read: as it was said to protect."""
-
-    input: str | None = option(
-        "What the output was made of: each image is then compared with its original, and none may be missing.", None
-    )
 
 
 @dataclass(frozen=True)
@@ -63,20 +53,19 @@ def verify(
         >>> ue_ray.verify("protected", "photos").faults  # doctest: +SKIP
         []
     """
-    given = read_options(VerifyOptions, {"input": input, **options})
-    if given.input is None and options:
-        raise UserError(f"{flag(min(options))} says how --input is read: give that too")
-    source = open_source(given.input, **given.source) if given.input else None
-    check = OutputCheck(absolute(output), source, _list_on_ray)
-    cluster.connect()
-    progress = Progress("verify")
-    faults = []
-    for fault in check.faults(partial(check_on_ray, progress=progress)):
-        faults.append(fault)
-        if on_fault:
-            progress.clear()
-            on_fault(fault)
-    return Verification(check.uri, faults, check.summary())
+    with causes():
+        given = read_options(VerifyOptions, {"input": input, **options})
+        source = open_source(given.input, **given.source) if given.input else None
+        check = OutputCheck(absolute(output), source, _list_on_ray)
+        cluster.connect()
+        progress = Progress("verify")
+        faults = []
+        for fault in check.faults(partial(check_on_ray, progress=progress)):
+            faults.append(fault)
+            if on_fault:
+                progress.clear()
+                on_fault(fault)
+        return Verification(check.uri, faults, check.summary())
 
 
 @dataclass(frozen=True)
@@ -88,8 +77,7 @@ class _InputOnRay:
     originals: ray.ObjectRef
 
     def left_out(self, ids: np.ndarray) -> list[str]:
-        with cluster.causes():
-            return ray.get(_left_out.remote(self.originals, ids))
+        return ray.get(_left_out.remote(self.originals, ids))
 
     def here(self) -> Originals:
         return ray.get(self.originals)
@@ -98,8 +86,7 @@ class _InputOnRay:
 def _list_on_ray(source: Source) -> _InputOnRay:
     references: Any = _list.remote(source)
     names, originals = references
-    with cluster.causes():
-        class_names, fingerprint = ray.get(names)
+    class_names, fingerprint = ray.get(names)
     return _InputOnRay(class_names, fingerprint, originals)
 
 
@@ -120,16 +107,15 @@ def check_on_ray(checker: FileChecker, records: Iterable[FileRecord], progress: 
     shared = ray.put(checker)
     waiting, pending = iter(records), list[ray.ObjectRef]()
     done, most = 0, max(1, int(2 * cluster.cpus()))
-    with cluster.causes():
-        while True:
-            pending += [_check.remote(shared, record) for record in islice(waiting, most - len(pending))]
-            if not pending:
-                break
-            ready, pending = ray.wait(pending)
-            for check in ray.get(ready):
-                done += 1
-                progress.show(f"{done:,} of {len(records):,} files", done / len(records))
-                yield check
+    while True:
+        pending += [_check.remote(shared, record) for record in islice(waiting, most - len(pending))]
+        if not pending:
+            break
+        ready, pending = ray.wait(pending)
+        for check in ray.get(ready):
+            done += 1
+            progress.show(f"{done:,} of {len(records):,} files", done / len(records))
+            yield check
     progress.done(f"{done:,} files read")
 
 
@@ -137,20 +123,3 @@ def check_on_ray(checker: FileChecker, records: Iterable[FileRecord], progress: 
 def _check(checker: FileChecker, record: FileRecord) -> FileCheck:
     torch.set_num_threads(1)
     return checker(record)
-
-
-def command() -> Command:
-    """Returns ``ue-ray verify``: prints each fault as it is found, then the summary."""
-
-    def run(**given: Any) -> None:
-        verification = verify(**given, on_fault=partial(print, flush=True))
-        if verification.faults:
-            raise FaultsFound(verification.summary)
-        print(verification)
-
-    return Command(
-        required={"output": "What protect wrote."},
-        sections={"Comparison": VerifyOptions},
-        run=run,
-        unfinished="the output was not verified",
-    )

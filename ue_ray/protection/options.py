@@ -76,8 +76,8 @@ class WorkerOptions:
         "Go on with so few where a lost worker is not replaced. Default: --num-workers, so wait.", None
     )
     use_gpu: Literal["auto", "yes", "no"] = option(
-        "A GPU for each worker. auto: where the cluster has GPUs now; yes also waits for nodes still to be started. "
-        "Default: auto.",
+        "A GPU for each worker. auto: where the cluster has GPUs now; yes also waits, half an hour, for nodes that are "
+        "still to be started. Default: auto.",
         "auto",
     )
     compile: bool = option(

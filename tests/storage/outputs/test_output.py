@@ -9,6 +9,7 @@ import pytest
 
 from ue_ray.errors import UserError
 from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.outputs.layout import OURS
 from ue_ray.storage.outputs.output import CommitError, Mode, Output
 from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
 
@@ -139,6 +140,16 @@ def test_a_finished_run_is_found_and_another_is_refused(output: Output):
         Output(output.uri).begin("resume", CARD | {"input": {"images": 9, "listing": "abc"}})
     with pytest.raises(UserError, match="holds a committed output"):
         Output(output.uri).begin("refuse", CARD)
+
+
+@pytest.mark.parametrize("mode", ["resume", "overwrite"])
+def test_a_run_that_was_killed_in_its_commit_leaves_nothing_behind(output: Output, mode: Mode):
+    """A half-written manifest stayed in the committed output, which was then taken for a folder of images."""
+    (Path(output.uri) / ".manifest.json.0123456789abcdef.tmp").write_text("{")
+    again = Output(output.uri)
+    assert again.begin(mode, CARD) is None
+    again.commit(8, write_shards(again), {})
+    assert {entry.name for entry in Path(output.uri).iterdir()} <= set(OURS)
 
 
 def test_overwrite_removes_what_runs_wrote_and_nothing_else(output: Output):

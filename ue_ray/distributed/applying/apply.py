@@ -11,7 +11,7 @@ import torch
 
 from ue_ray.distributed.applying.delta_server import ServedNoise, start_servers
 from ue_ray.distributed.boards import Tries
-from ue_ray.distributed.cluster import beside_the_driver, causes, cpus, gpus
+from ue_ray.distributed.cluster import beside_the_driver, cpus, gpus, wait_for_room
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.stream import numbered
 from ue_ray.distributed.survey import Survey
@@ -39,6 +39,9 @@ def apply(
     actors = int(max(1, min(survey.summary.shards, cpus())))
     config = NoiseArtifact.load_card(artifact_uri).config
     served = use_gpu and METHODS[config.method].computes_deltas(config)
+    wait_for_room(1, {"CPU": 1}, "a CPU")
+    if served:
+        wait_for_room(1, {"GPU": 1}, "a GPU")
     servers = start_servers(artifact_uri, max(1, int(gpus()))) if served else []
     tries = beside_the_driver(Tries)
     records = numbered(survey.summary.shards).map_batches(
@@ -51,14 +54,13 @@ def apply(
     )
     progress = Progress("apply")
     done = rejected = kept = 0
-    with causes():
-        for row in records.iter_rows():
-            result = ShardResult.from_json(row["result"])
-            kept += row["kept"] * (result.record.protected + result.record.rejected)
-            done += result.record.protected
-            rejected += result.record.rejected
-            progress.show(f"{done:,} of {count:,} images, {rejected:,} rejected", (done + rejected) / count)
-            yield result
+    for row in records.iter_rows():
+        result = ShardResult.from_json(row["result"])
+        kept += row["kept"] * (result.record.protected + result.record.rejected)
+        done += result.record.protected
+        rejected += result.record.rejected
+        progress.show(f"{done:,} of {count:,} images, {rejected:,} rejected", (done + rejected) / count)
+        yield result
     progress.done(f"{done:,} images protected, {rejected:,} rejected" + (f" ({kept:,} kept)" if kept else ""))
 
 

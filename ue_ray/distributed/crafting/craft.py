@@ -14,8 +14,10 @@ import torch
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ue_ray.distributed.boards import Board, watching
-from ue_ray.distributed.cluster import beside_the_driver, causes
+from ue_ray.distributed.causes import no_space
+from ue_ray.distributed.cluster import beside_the_driver, own_handlers, wait_for_room
 from ue_ray.distributed.console import Progress
+from ue_ray.distributed.crafting.pace import Pace
 from ue_ray.distributed.crafting.workers import Workers, class_deltas
 from ue_ray.distributed.stream import block_stream, blocks_of
 from ue_ray.distributed.survey import Survey
@@ -40,6 +42,9 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     of the user's, RunError when workers were lost more than MAX_FAILURES times.
     """
     stream = block_stream(survey, config.options["data_fraction"], config.seed, config.image_size, workers.count)
+    share, needed = workers.share(), workers.at_least or workers.count
+    kind = "GPU" if workers.use_gpu else "CPU"
+    wait_for_room(needed, share, f"a {kind}" if needed == 1 else f"{needed} {kind}s")
     board = beside_the_driver(Board)
     trainer = TorchTrainer(
         _craft_on_worker,
@@ -57,7 +62,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         scaling_config=ray.train.ScalingConfig(
             num_workers=(workers.at_least, workers.count) if workers.at_least else workers.count,  # type: ignore[arg-type]
             use_gpu=workers.use_gpu,
-            resources_per_worker={"CPU": workers.cpus_each()} | ({"GPU": 1} if workers.use_gpu else {}),
+            resources_per_worker=share,
         ),
         run_config=ray.train.RunConfig(
             # Of its own each time: Train would take the same name for a run to go on with, and the state is ours.
@@ -67,22 +72,18 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         ),
         datasets={"craft": stream},
     )
-    progress = Progress("craft")
+    progress, pace = Progress("craft"), Pace(config.options["max_rounds"])
 
     def show(entry: dict[str, Any]) -> None:
         last = Round(**entry)
-        progress.show(_round_text(last, config), at_most=_seconds_left(last, config))
+        progress.show(_round_text(last, config), left=pace.left(last))
 
-    with causes(), watching(lambda: ray.get(board.last.remote()), show):
+    with own_handlers(), watching(lambda: ray.get(board.last.remote()), show):
         trainer.fit()
     last, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:
-        raise UserError(mistake)
+        raise mistake
     progress.done(_round_text(Round(**last), config) if last else "nothing to optimise")
-
-
-def _seconds_left(entry: Round, config: NoiseConfig) -> float:
-    return entry.seconds / entry.round * (config.options["max_rounds"] - entry.round)
 
 
 def _round_text(entry: Round, config: NoiseConfig) -> str:
@@ -96,6 +97,8 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
     context = ray.train.get_context()
     torch.set_num_threads(_threads(context))
     config: NoiseConfig = setup["config"]
+    if ray.get(setup["board"].mistake.remote()):  # of the attempt before: this one would end in the same
+        return
     METHODS[config.method] = setup["method"]  # one of the driver's own is not in this process's dict
     compute = Compute.detect(ray.train.torch.get_device(), setup["compile"], setup["precision"])
     shard = ray.train.get_dataset_shard("craft")
@@ -112,8 +115,12 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
     try:
         artifact = new_method(config, compute).craft(windows, deltas, report, Checkpoints(setup["checkpoints"]))
     except UserError as mistake:  # all workers find the same one; a failure would be tried again
-        ray.get(setup["board"].blame.remote(str(mistake)))
+        ray.get(setup["board"].blame.remote(mistake))
         return
+    except OSError as error:
+        if full := no_space(error, setup["artifact"]):
+            ray.get(setup["board"].blame.remote(full))
+        raise
     if artifact is not None:
         versions = {"torch": torch.__version__, "ray": ray.__version__}
         artifact.record.update(workers=context.get_world_size(), compute=_described(compute), versions=versions)

@@ -26,11 +26,11 @@ class Workers:
     at_least: int | None = None  # go on with so many, where there are no more; None: wait for ``count``
     delta_table: DeltaTable = "auto"
 
-    def cpus_each(self) -> float:
-        """CPUs that a worker asks for: its share of a node on which one decoding task still finds room, whichever nodes
-        are lost; of a GPU's worker not more than one, to feed it."""
-        share, _ = node_shares(*largest_nodes(), self.count)
-        return min(1.0, share) if self.use_gpu else share
+    def share(self) -> dict[str, float]:
+        """What a worker asks for. CPUs: its share of a node on which one decoding task still finds room, whichever
+        nodes are lost; of a GPU's worker not more than one, to feed it."""
+        cpus, _ = node_shares(*largest_nodes(), self.count)
+        return {"CPU": min(1.0, cpus), "GPU": 1} if self.use_gpu else {"CPU": cpus}
 
 
 def default_table(classes: int, side: int, device: str) -> DeltaTable:

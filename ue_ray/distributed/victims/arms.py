@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ue_ray.distributed import cluster
 from ue_ray.distributed.survey import Survey
 from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity
 from ue_ray.distributed.victims.train_victims import train_victims
@@ -46,8 +45,7 @@ def train_arms(
         test = _mixed(sets, arm.mix.of_test, "test", "other test")
         return train, sets.purified(test, arm.countermeasure, for_test=True)
 
-    with cluster.causes():
-        entries = train_victims(list(arm_of), store, images_of, options.cpus_per_victim, options.trackers)
+    entries = train_victims(list(arm_of), store, images_of, options.cpus_per_victim, options.trackers)
     return {arm.label: [entries[runs[arm.label, seed]] for seed in options.seeds] for arm in arms}
 
 

@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 
-from ue_ray.distributed.cluster import causes
 from ue_ray.errors import UserError
 from ue_ray.storage.filesystem import absolute, join, list_names, write_bytes
 from ue_ray.storage.inputs.blocks import stratified_rows
@@ -56,8 +55,7 @@ def data_parts(data: str, tables: str, options: Mapping[str, str], test_split: s
             return {name: Part(join(data, f"{name}{ending}"), options) for name in (TRAIN, TEST)}
     if not {f"{TRAIN}.parquet", f"{TEST}.parquet"} <= set(list_names(tables)):
         source = open_source(data, **options)
-        with causes():
-            ray.get(_divide.remote(source, tables))
+        ray.get(_divide.remote(source, tables))
     return {name: Part(data, {"labels": join(tables, f"{name}.parquet")}) for name in (TRAIN, TEST)}
 
 

@@ -12,11 +12,11 @@ import ray
 
 from ue_ray.distributed.survey import Survey
 from ue_ray.evaluation.countermeasures import parse
+from ue_ray.evaluation.job import is_output
 from ue_ray.evaluation.victim import load_data_set, purified
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.listing import Listing, Source
-from ue_ray.storage.inputs.open_source import BUILTINS
 from ue_ray.storage.outputs.output import Output
 
 Images = Any  # a reference to LabelledImages
@@ -61,11 +61,6 @@ def identity(survey: Survey) -> str:
         manifest = Output(absolute(survey.source.uri)).manifest()
         digest = sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     return f"{survey.summary.fingerprint} {digest}"
-
-
-def is_output(uri: str) -> bool:
-    """Returns whether a committed output lies at ``uri``. Raises OSError for a place that cannot be read."""
-    return uri not in BUILTINS and Output(absolute(uri)).is_committed()
 
 
 def _load(source: Source, table: pa.Table, class_names: list[str], side: int) -> LabelledImages:

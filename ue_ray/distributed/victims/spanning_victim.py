@@ -13,6 +13,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from ue_ray.distributed import cluster
 from ue_ray.distributed.boards import Board
+from ue_ray.distributed.causes import no_space
 from ue_ray.distributed.victims.train_victim import train_victim
 from ue_ray.errors import RunError, UserError
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
@@ -57,28 +58,32 @@ def train_together(
             _fit({"run": run, "images": images, "store": store, "cpus": cpus, "board": board, "epochs": epochs})
             break
         except TrainingFailedError:
+            if ray.get(board.mistake.remote()):
+                break
             if attempt == ATTEMPTS - 1:
                 raise
     entry, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:
-        raise UserError(mistake)
+        raise mistake
     if not entry:
         raise RunError(f"the training of {run.plan.model} on {run.train_set} was cut off")
     return dict(entry)
 
 
 def _fit(setup: dict[str, Any]) -> None:
-    gpus = {"GPU": 1} if cluster.gpus() else {}
+    share = {"CPU": setup["cpus"]} | ({"GPU": 1} if cluster.gpus() else {})
+    workers = setup["run"].workers
+    cluster.wait_for_room(workers, share, f"{workers} workers")
     # Train needs a storage path. It has no checkpoint to put there, so a folder on this node is enough.
-    with tempfile.TemporaryDirectory(prefix="ue-train-") as folder:
+    with cluster.own_handlers(), tempfile.TemporaryDirectory(prefix="ue-train-") as folder:
         TorchTrainer(
             _train_on_worker,
             train_loop_config=setup,
-            torch_config=TorchConfig(backend="nccl" if gpus else "gloo"),
+            torch_config=TorchConfig(backend="nccl" if "GPU" in share else "gloo"),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=setup["run"].workers,
-                use_gpu=bool(gpus),
-                resources_per_worker={"CPU": setup["cpus"]} | gpus,
+                num_workers=workers,
+                use_gpu="GPU" in share,
+                resources_per_worker=share,
             ),
             run_config=ray.train.RunConfig(name="victim", storage_path=folder),
         ).fit()
@@ -97,7 +102,11 @@ def _train_on_worker(setup: dict[str, Any]) -> None:
     try:
         entry = train_victim(setup["run"], train, test, compute, setup["store"], setup["epochs"])
     except UserError as mistake:  # the same for all workers; a failure would be tried again
-        ray.get(board.blame.remote(str(mistake)))
+        ray.get(board.blame.remote(mistake))
         return
+    except OSError as error:
+        if full := no_space(error, setup["store"].uri):
+            ray.get(board.blame.remote(full))
+        raise
     if rank() == 0:
         ray.get(board.put.remote(entry))

@@ -86,7 +86,7 @@ def _side_by_side(
     pending: dict[Any, VictimRun] = {}
     for run in runs:
         share = (0.25 if run.side <= SMALL_IMAGE else 1.0) if gpus else 0
-        task = _train.options(num_cpus=min(cpus, cluster.cpus()), num_gpus=share)
+        task = _train.options(num_cpus=min(cpus, cluster.largest_nodes()[0]), num_gpus=share)
         pending[task.remote(*images_of(run), run, store, epochs)] = run
     while pending:
         ready, _ = ray.wait(list(pending), timeout=1.0)

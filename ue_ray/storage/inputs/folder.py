@@ -23,6 +23,9 @@ from ue_ray.storage.store import Store
 MAX_FILE_BYTES = 1 << 30
 """A larger file is a ReadFailure: no image, and enough to take a worker down with it."""
 
+GLANCE = 1000
+"""Files that a first look sees: what a bucket lists in one answer."""
+
 READERS = 32  # threads that hide the latency of an object store
 
 MARKER = ReadFailure("a folder marker, not a file")
@@ -48,10 +51,22 @@ class FolderSource:
     splits: tuple[str, ...] = ()
 
     def list(self) -> Listing:
+        return self._listing(self._walk())
+
+    def glance(self) -> None:
+        """Raises the UserError of ``list`` where there are at most GLANCE files; does not look further."""
+        first = [*islice(self._walk(), GLANCE + 1)]
+        if len(first) <= GLANCE:
+            self._listing(iter(first))
+
+    def _walk(self) -> Iterator[tuple[bytes, int]]:
         try:
-            paths, sizes = _sorted(open_store(self.uri).walk())
+            yield from open_store(self.uri).walk()
         except OSError as error:
             raise UserError(f"{self.uri}: cannot list the folder: {one_line(error)}") from error
+
+    def _listing(self, found: Iterator[tuple[bytes, int]]) -> Listing:
+        paths, sizes = _sorted(found)
         keys = _as_text(paths)
         names = pc.if_else(_markers(paths, sizes), None, classes(keys, self.labels))
         labels, class_names = numbered(names)

@@ -17,7 +17,7 @@ from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_o
 from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
 from ue_ray.storage.store import Store
 
-__all__ = ["BUILTINS", "Listing", "Source", "has_own_labels", "keep_apart", "open_source"]
+__all__ = ["BUILTINS", "Listing", "Source", "glance", "has_own_labels", "keep_apart", "open_source"]
 
 
 def open_source(
@@ -104,6 +104,12 @@ def keep_apart(output: str, reads: Mapping[str, str | None]) -> None:
     for name, place in reads.items():
         if place is not None and place not in BUILTINS and overlap(output, place):
             raise UserError(f"--output {output} and {flag(name)} {place}: one lies in the other; choose a place apart")
+
+
+def glance(source: Source) -> None:
+    """Raises UserError for a folder of at most GLANCE files that cannot be protected: before anything starts."""
+    if isinstance(source, FolderSource):
+        source.glance()
 
 
 def has_own_labels(source: Source) -> bool:

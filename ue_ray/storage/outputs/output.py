@@ -72,7 +72,9 @@ class Output:
         Raises UserError if something else is there, and says in what it differs, or if the place cannot be written.
         """
         try:
-            self._refuse(mode)
+            for name in self._refuse(mode):
+                if name.startswith((f".{MANIFEST}.", f".{SUCCESS}.")):  # of a run that was killed in its commit
+                    self._store.remove(name)
             if mode == "overwrite":
                 self.remove()
             card = json.loads(json.dumps(card))

@@ -1,0 +1,46 @@
+"""What a reproduction is asked to do, checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ue_ray.errors import UserError, flag
+from ue_ray.evaluation.options import read_options
+from ue_ray.evaluation.runs import VictimRuns
+from ue_ray.experiments import Experiment, find_experiment
+from ue_ray.experiments.options import ReproduceOptions
+from ue_ray.storage.filesystem import absolute, join
+from ue_ray.storage.inputs.open_source import keep_apart
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked for, checked as far as it can be without listing the data."""
+
+    name: str
+    experiment: Experiment
+    output: str
+    store: VictimRuns
+    options: ReproduceOptions
+
+    def place(self, *names: str) -> str:
+        """Returns the URI of a file or folder below the output."""
+        return join(absolute(self.output), *names)
+
+
+def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
+    """Reads the options. Raises UserError for a mistake."""
+    options = read_options(ReproduceOptions, given)
+    experiment = find_experiment(name)
+    needs_other = any(recipe.other for recipe in experiment.recipes())
+    if needs_other and options.other is None:
+        raise UserError(f"{name} needs --other, a second data set")
+    for option in ("other", "class_map"):
+        if getattr(options, option) is not None and not needs_other:
+            raise UserError(f"{flag(option)} is for transfer: {name} has no use for it")
+    keep_apart(output, {"data": options.data, "other": options.other, "class_map": options.class_map})
+    store = VictimRuns(join(absolute(output), "victims"))
+    store.check()
+    return Job(name, experiment, output, store, options)
