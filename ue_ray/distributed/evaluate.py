@@ -179,8 +179,8 @@ def victim_runs(job: Job, plan: Plan, control: Budget | None) -> list[VictimRun]
             training, train_set, name, identities[train_set], identities["test"], plan.side,
             workers=options.workers_per_victim,
         )
-        for model in dict.fromkeys(options.victims)
-        for name in dict.fromkeys(options.countermeasures)
+        for model in options.victims
+        for name in options.countermeasures
         for train_set in ("clean", "control", "protected")
         for training in options.plans
         if train_set in identities and training.model == model
