@@ -12,16 +12,20 @@ from typing import Any
 
 from ue_ray.cli import Command
 from ue_ray.distributed import cluster
+from ue_ray.distributed.cluster import causes
 from ue_ray.distributed.console import say
 from ue_ray.distributed.protect import protect
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims.arms import train_arms
 from ue_ray.distributed.victims.data_parts import TEST, TRAIN, Part, data_parts
+from ue_ray.distributed.victims.image_sets import ImageSets
 from ue_ray.errors import FaultsFound, UserError, flag, option_names
+from ue_ray.evaluation.guards import find_experiment_guards
 from ue_ray.evaluation.options import as_settings, read_options
 from ue_ray.evaluation.runs import VictimRuns
-from ue_ray.evaluation.victim import check_same_classes
+from ue_ray.evaluation.victim import check_class_names
 from ue_ray.experiments import EXPERIMENTS, Experiment, Recipe, find_experiment
+from ue_ray.experiments.base import clean_labels
 from ue_ray.experiments.options import ReproduceOptions
 from ue_ray.experiments.outcome import Reproduction, circumstances
 from ue_ray.experiments.page import experiment_page
@@ -29,6 +33,7 @@ from ue_ray.experiments.report import markdown, summarised
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.methods import METHODS
 from ue_ray.storage.filesystem import absolute, join, write_bytes
+from ue_ray.storage.inputs.listing import key_hash
 from ue_ray.storage.inputs.open_source import open_source
 
 Runs = Mapping[str, list[dict[str, Any]]]  # entries of results.json, one for each seed, by the labels of arms
@@ -52,7 +57,8 @@ def reproduce(experiment: str, output: str, **options: Any) -> Reproduction:
     started = time.monotonic()
     job = resolve(experiment, output, options)
     plan = make_plan(job)
-    return report(job, plan, run(job, plan), started)
+    runs, shared = run(job, plan)
+    return report(job, plan, runs, shared, started)
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,7 @@ def make_plan(job: Job) -> Plan:
     class_names = {name: surveyed.summary.class_names for name, surveyed in surveys.items()}
     for pair in (("clean", "test"), ("other", "other test")):
         if pair[0] in parts:
-            check_same_classes({name: class_names[name] for name in pair})
+            check_class_names({name: class_names[name] for name in pair}, pair[0])
     arms = job.experiment.arms(options.sizes)
     needed = 1 + max((k for arm in arms for k in (*(arm.mix.classes or ()), *arm.pair_classes)), default=0)
     if needed > len(class_names["clean"]):
@@ -114,15 +120,25 @@ def make_plan(job: Job) -> Plan:
     return Plan(parts, surveys)
 
 
-def run(job: Job, plan: Plan) -> Runs:
-    """Crafts the noises, lays each on the images, and trains the victims."""
+def run(job: Job, plan: Plan) -> tuple[Runs, int]:
+    """Crafts the noises, lays each on the images, and trains the victims.
+
+    Returns what they reached, and how many test images are training images too.
+    """
     surveys = dict(plan.surveys)
+    sets = ImageSets(surveys, surveys["clean"].summary.side)
+    with causes():
+        digests = sets.digests(name for name in ("clean", "other") if name in surveys)
+        shared = sets.shared("test", "clean")
+    del sets  # the noises need the memory
     for recipe in job.experiment.recipes():
         say(f"{job.name}: {recipe.name}")
-        place = job.place("noises", recipe.name)
+        images = digests["clean"] + (digests["other"] if recipe.other else "")
+        # A noise that was crafted on other pixels is not taken for this one, even if keys and sizes are the same.
+        place = job.place("noises", f"{recipe.name}-{key_hash(images, 4).hex()}")
         _protect(job.options, recipe, plan.parts, place)
         surveys[recipe.name] = survey(open_source(place))
-    return train_arms(job.experiment.arms(job.options.sizes), job.options, surveys, job.store)
+    return train_arms(job.experiment.arms(job.options.sizes), job.options, surveys, job.store), shared
 
 
 def _protect(options: ReproduceOptions, recipe: Recipe, parts: Mapping[str, Part], place: str) -> None:
@@ -138,8 +154,9 @@ def _protect(options: ReproduceOptions, recipe: Recipe, parts: Mapping[str, Part
     protect(parts["clean"].uri, place, mode="resume", **parts["clean"].options, **noise)
 
 
-def report(job: Job, plan: Plan, runs: Runs, started: float) -> Reproduction:
-    """Checks what the paper states, and writes the results. ``started``: by ``time.monotonic``."""
+def report(job: Job, plan: Plan, runs: Runs, shared: int, started: float) -> Reproduction:
+    """Checks what the paper states, and writes the results. ``shared``: the test images that are training images
+    too; ``started``: by ``time.monotonic``."""
     experiment, summaries = job.experiment, {name: surveyed.summary for name, surveyed in plan.surveys.items()}
     claims = experiment.claims({label: summarised(entries) for label, entries in runs.items()})
     results: dict[str, Any] = {
@@ -159,7 +176,14 @@ def report(job: Job, plan: Plan, runs: Runs, started: float) -> Reproduction:
         "runs": runs,
         "claims": [asdict(claim) for claim in claims],
     }
-    text = markdown(job.name, experiment, runs, claims, circumstances(results, job.options.sizes))
+    results["guards"] = find_experiment_guards(
+        runs,
+        clean_labels(experiment.arms(job.options.sizes)),
+        len(summaries["clean"].class_names),
+        summaries["test"].labelled,
+        shared,
+    )
+    text = markdown(job.name, experiment, runs, claims, results["guards"], circumstances(results, job.options.sizes))
     reproduction = Reproduction(results, text, job.place(job.name, "report.html"))
     write_bytes(job.place(job.name, "results.json"), json.dumps(results, indent=1).encode())
     write_bytes(job.place(job.name, "report.md"), text.encode())
