@@ -145,7 +145,7 @@ def test_images_with_other_pixels_are_trained_on_again(tinted, tmp_path, capsys)
             Image.fromarray(255 - np.array(Image.open(path))).save(path)
         capsys.readouterr()
         evaluated(*places, epochs=1, controls="")
-        assert "victims: 2 trained\n" in capsys.readouterr().err.replace("\r", "\n")
+        assert "victims: 2 trained," in capsys.readouterr().err  # none is kept
 
 
 def test_classes_in_another_order_and_test_images_that_are_trained_on(tinted, tmp_path):
