@@ -72,10 +72,10 @@ def test_classes_are_found_by_their_names(tmp_path):
 
 
 def test_a_class_may_be_absent_but_not_unknown():
-    check_class_names({"clean": ["a", "b", "c"], "test": ["b", "a"]}, "clean")
+    check_class_names({"--clean": ["a", "b", "c"], "--test": ["b", "a"]}, "--clean")
     many = [f"class {k}" for k in range(12)]
     with pytest.raises(UserError) as caught:
-        check_class_names({"clean": many, "test": ["class 0", "bird"]}, "clean")
+        check_class_names({"--clean": many, "--test": ["class 0", "bird"]}, "--clean")
     first = ", ".join(many[:10])
     assert str(caught.value) == (f"--test has classes that --clean does not have: bird; --clean has 12: {first}, ...")
 

@@ -121,7 +121,7 @@ def make_plan(job: Job) -> Plan:
     cluster.connect()
     check_room(job.options.workers_per_victim, job.options.cpus_per_victim)
     surveys = {role: survey(source) for role, source in job.sources.items()}
-    check_class_names({role: surveyed.summary.class_names for role, surveyed in surveys.items()}, "clean")
+    check_class_names({f"--{role}": surveyed.summary.class_names for role, surveyed in surveys.items()}, "--clean")
     job.store.check()
     return Plan(surveys, job.options.image_size or surveys["clean"].summary.side)
 

@@ -110,9 +110,10 @@ def make_plan(job: Job) -> Plan:
         parts |= {"other": other[TRAIN], "other test": other[TEST]}
     surveys = {name: survey(part.source) for name, part in parts.items()}
     class_names = {name: surveyed.summary.class_names for name, surveyed in surveys.items()}
-    for pair in (("clean", "test"), ("other", "other test")):
-        if pair[0] in parts:
-            check_class_names({name: class_names[name] for name in pair}, pair[0])
+    for train, test, data in (("clean", "test", options.data), ("other", "other test", options.other)):
+        if train in parts:
+            names = {f"{data} ({TRAIN})": class_names[train], f"{data} ({TEST})": class_names[test]}
+            check_class_names(names, f"{data} ({TRAIN})")
     arms = job.experiment.arms(options.sizes)
     needed = 1 + max((k for arm in arms for k in (*(arm.mix.classes or ()), *arm.pair_classes)), default=0)
     if needed > len(class_names["clean"]):
@@ -133,12 +134,17 @@ def run(job: Job, plan: Plan) -> tuple[Runs, int]:
     del sets  # the noises need the memory
     for recipe in job.experiment.recipes():
         say(f"{job.name}: {recipe.name}")
-        images = digests["clean"] + (digests["other"] if recipe.other else "")
-        # A noise that was crafted on other pixels is not taken for this one, even if keys and sizes are the same.
-        place = job.place("noises", f"{recipe.name}-{key_hash(images, 4).hex()}")
+        place = job.place("noises", noise_folder(recipe, digests))
         _protect(job.options, recipe, plan.parts, place)
         surveys[recipe.name] = survey(open_source(place))
     return train_arms(job.experiment.arms(job.options.sizes), job.options, surveys, job.store), shared
+
+
+def noise_folder(recipe: Recipe, digests: Mapping[str, str]) -> str:
+    """Returns the name of the folder of a noise: different where the pixels that it is made of differ, even if their
+    keys and sizes are the same. ``digests``: of the images ``clean`` and, where they are needed, ``other``."""
+    images = digests["clean"] + (digests["other"] if recipe.other else "")
+    return f"{recipe.name}-{key_hash(images, 4).hex()}"
 
 
 def _protect(options: ReproduceOptions, recipe: Recipe, parts: Mapping[str, Part], place: str) -> None:

@@ -78,14 +78,14 @@ def purified(data: LabelledImages, countermeasure: Countermeasure) -> LabelledIm
 def check_class_names(names: Mapping[str, Sequence[str]], reference: str) -> None:
     """Raises UserError for a data set that has a class which the data set ``reference`` does not have.
 
-    ``names``: the class names by role. Their order does not matter, and a class may be absent.
+    ``names``: the class names, by what the message calls the data set. Their order does not matter, and a class may be absent.
     """
     known = names[reference]
     for role, classes in names.items():
         if strange := [name for name in classes if name not in set(known)]:
             raise UserError(
-                f"--{role} has classes that --{reference} does not have: {_first(strange)}; "
-                f"--{reference} has {len(known)}: {_first(known)}"
+                f"{role} has classes that {reference} does not have: {_first(strange)}; "
+                f"{reference} has {len(known)}: {_first(known)}"
             )
 
 
