@@ -78,7 +78,8 @@ def purified(data: LabelledImages, countermeasure: Countermeasure) -> LabelledIm
 def check_class_names(names: Mapping[str, Sequence[str]], reference: str) -> None:
     """Raises UserError for a data set that has a class which the data set ``reference`` does not have.
 
-    ``names``: the class names, by what the message calls the data set. Their order does not matter, and a class may be absent.
+    ``names``: the class names, by what the message calls the data set. Their order does not matter,
+    and a class may be absent.
     """
     known = names[reference]
     for role, classes in names.items():
