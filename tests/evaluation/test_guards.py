@@ -236,12 +236,12 @@ CASES = {
         ],
     ),
     "test images that are trained on": (
-        results(*SOUND, in_clean=40),
+        results(*SOUND, in_clean=400),
         [
             (
                 "test_in_training",
                 "warning",
-                "40 of 10,000 test images are clean training images too (equal pixels): test on images of their own",
+                "400 of 10,000 test images are clean training images too (equal pixels): test on images of their own",
             )
         ],
     ),

@@ -28,6 +28,7 @@ ABOVE_CHANCE = 0.20  # a clean victim has learned too little if it ends nearer t
 FITTED = 0.90  # a clean victim may have more to learn if its train accuracy is below this
 HALF_LEVEL = 0.5 / 255 + 1e-6  # what rounding to 8 bits may add to a change
 FEW_MISSING = 0.01  # with more clean images than this unprotected, the smaller set may lower the accuracy by itself
+FEW_SHARED = 0.01  # with more test images than this among the training images, the accuracy is not one of new images
 FEW_TEST_IMAGES = 500
 
 
@@ -187,9 +188,8 @@ def _alignment(protected: Mapping[str, Any], clean_images: int) -> Iterator[Guar
 def _test_images(seeds: Collection[int], test_images: int, in_train: int) -> Iterator[Guard]:
     if in_train:
         share = f"{in_train:,} of {test_images:,} test images"
-        yield _warning(
-            "test_in_training", f"{share} are clean training images too (equal pixels): test on images of their own"
-        )
+        message = f"{share} are clean training images too (equal pixels): test on images of their own"
+        yield (_warning if in_train > FEW_SHARED * test_images else _note)("test_in_training", message)
     if 1 in seeds:
         yield _note("single_seed", "one seed: the spread between runs is unknown")
     if 0 < test_images < FEW_TEST_IMAGES:
