@@ -134,6 +134,33 @@ def test_workers_train_a_victim_together(tinted, tmp_path, capsys):
     assert second["runs"] == first["runs"]
 
 
+def test_images_with_other_pixels_are_trained_on_again(tinted, tmp_path, capsys):
+    """Keys, labels and sizes stay as they were: only the pixels tell the sets apart."""
+    for path in tinted.glob("*/*/*.png"):
+        place = tmp_path / path.relative_to(tinted).with_suffix(".bmp")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).save(place)
+    places = (tmp_path / "train", tmp_path / "train", tmp_path / "test", tmp_path / "report")
+    for changed in (None, "train", "test"):
+        for path in tmp_path.glob(f"{changed}/*/*.bmp"):
+            Image.fromarray(255 - np.array(Image.open(path))).save(path)
+        capsys.readouterr()
+        evaluated(*places, epochs=1, controls="")
+        assert "victims: 2 trained," in capsys.readouterr().err  # none is kept
+
+
+def test_classes_in_another_order_and_test_images_that_are_trained_on(tinted, tmp_path):
+    keys = sorted(f"{path.parent.name}/{path.name}" for path in (tinted / "train").glob("*/*.png"))
+    table = tmp_path / "labels.csv"
+    table.write_text("key,label\n" + "".join(f"{key},{key.split('/')[0]}\n" for key in reversed(keys)))
+    places = (tinted / "train", tinted / "train", tinted / "train", tmp_path / "report")
+    results = evaluated(*places, test_labels=str(table), epochs=1, controls="").results
+    assert "80 of 80 test images are clean training images too" in " ".join(
+        guard["message"] for guard in results["guards"]
+    )
+    assert {run["chance"] for run in results["runs"]} == {0.5}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -153,7 +180,7 @@ def test_workers_train_a_victim_together(tinted, tmp_path, capsys):
         ),
         ({"countermeasures": ","}, "--countermeasures is empty"),
         ({"augmentation": "cutout"}, "crop-flip, crop, none"),
-        ({"protected": "mnist5k"}, "--protected has 10 classes"),
+        ({"protected": "mnist5k"}, "--protected has classes that --clean does not have: 0, 1, 2"),
         ({"test": "nowhere"}, "nowhere: does not exist"),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ue_ray.evaluation.guards import find_guards
+from ue_ray.evaluation.guards import find_experiment_guards, find_guards
 
 EPSILON = 8 / 255
 
@@ -24,6 +24,8 @@ def run(train_set: str, curve: Sequence[float], train: Sequence[float] | None = 
         "seed": 0,
         "epochs": len(curve),
         "final_test_accuracy": curve[-1],
+        "balanced_test_accuracy": curve[-1],
+        "chance": 0.1,
         "peak_test_accuracy": max(curve),
         "peak_epoch": curve.index(max(curve)) + 1,
         "train_accuracy": train[-1],
@@ -33,7 +35,7 @@ def run(train_set: str, curve: Sequence[float], train: Sequence[float] | None = 
     }
 
 
-def results(*runs: dict[str, Any], test_images: int = 10_000, **protected: Any) -> dict[str, Any]:
+def results(*runs: dict[str, Any], test_images: int = 10_000, in_clean: int = 0, **protected: Any) -> dict[str, Any]:
     """Ten classes, 1,000 clean images, and a protected set in good order unless ``protected`` says otherwise."""
     good = {
         "uri": "protected",
@@ -51,7 +53,7 @@ def results(*runs: dict[str, Any], test_images: int = 10_000, **protected: Any) 
         "data": {
             "clean": {"uri": "clean", "images": 1000, "classes": 10, "class_names": []},
             "protected": good | protected,
-            "test": {"uri": "test", "images": test_images},
+            "test": {"uri": "test", "images": test_images, "in_clean": in_clean},
             "control": {"noise": "random", "granularity": "sample_wise", "epsilon": EPSILON},
         },
         "runs": list(runs),
@@ -223,6 +225,26 @@ CASES = {
         results(*SOUND, aligned=800, missing=200),
         [("partly_aligned", "warning", "200 of 1,000 clean images (20 %) have no protected twin")],
     ),
+    "resized": (
+        results(*SOUND, resized=7),
+        [
+            (
+                "resized",
+                "warning",
+                "7 protected images have another size than their clean twins: their change is unknown",
+            )
+        ],
+    ),
+    "test images that are trained on": (
+        results(*SOUND, in_clean=400),
+        [
+            (
+                "test_in_training",
+                "warning",
+                "400 of 10,000 test images are clean training images too (equal pixels): test on images of their own",
+            )
+        ],
+    ),
     "unaligned": (
         results(*SOUND, aligned=0, missing=1000, max_abs_delta=None, mean_abs_delta=None),
         [("unaligned", "warning", "the clean and protected sets share no sample_id: delta could not be measured")],
@@ -289,6 +311,41 @@ def test_seeds_are_averaged() -> None:
 
 
 def test_two_classes_can_pass() -> None:
-    given = results(*with_runs(clean=run("clean", [0.9] * 8), protected=run("protected", [0.52] * 8)))
+    clean, protected = run("clean", [0.9] * 8, chance=0.5), run("protected", [0.52] * 8, chance=0.5)
+    given = results(*with_runs(clean=clean, protected=protected))
     given["data"]["clean"]["classes"] = 2
     assert find_guards(given) == []
+
+
+def of_two_unequal_classes(clean: float, clean_balanced: float, protected: float, balanced: float) -> dict[str, Any]:
+    """950 and 50 test images."""
+    reached = {"clean": (clean, clean_balanced), "control": (clean, clean_balanced), "protected": (protected, balanced)}
+    runs = {
+        name: run(name, [final] * 8, chance=0.95, balanced_test_accuracy=mean)
+        for name, (final, mean) in reached.items()
+    }
+    given = results(*with_runs(**runs))
+    given["data"]["clean"]["classes"] = 2
+    return given
+
+
+def test_a_victim_that_always_names_the_larger_class_has_learnt_nothing() -> None:
+    (guard,) = find_guards(of_two_unequal_classes(0.95, 0.5, 0.6, 0.3))
+    assert guard["name"] == "clean_near_chance"
+    assert "only 95.0 %, balanced 50.0 % (chance is 95 %)" in guard["message"]
+
+
+def test_protection_is_judged_by_the_balanced_accuracy() -> None:
+    assert find_guards(of_two_unequal_classes(0.99, 0.93, 0.95, 0.5)) == []
+    (guard,) = find_guards(of_two_unequal_classes(0.99, 0.93, 0.85, 0.9))
+    assert guard["name"] == "protection_fails"
+    assert "85.0 %, balanced 90.0 % when trained on the protected images, 99.0 %, balanced 93.0 %" in guard["message"]
+
+
+def test_an_experiment_has_the_same_guards() -> None:
+    runs = {"clean": [run("clean", [0.1, 0.25])], "noise": [run("noise", [0.1, 0.1])]}
+    found = find_experiment_guards(runs, ["clean"], classes=10, test_images=100, in_train=3)
+    assert [guard["name"] for guard in found] == [
+        "clean_near_chance", "clean_still_improving", "test_in_training", "single_seed", "few_test_images",
+    ]  # fmt: skip
+    assert found[0]["message"].startswith("clean: trained on the clean images")

@@ -7,7 +7,8 @@ import torch
 from tests.device import COMPUTE
 from tests.digits import digit_blocks
 from ue_ray.errors import UserError
-from ue_ray.evaluation.training import TrainingPlan, crop, crop_flip, train_classifier
+from ue_ray.evaluation.countermeasures import parse
+from ue_ray.evaluation.training import TrainingPlan, confusion_on, crop, crop_flip, train_classifier
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.steps import cosine_learning_rate
 
@@ -53,6 +54,23 @@ def test_the_confusion_is_of_the_network_that_is_taken(two_digits):
     assert training.taken is training.curve[-1]
     assert training.confusion.sum(1).tolist() == np.bincount(test.labels).tolist()
     assert training.confusion.trace() / 40 == pytest.approx(training.taken.test_accuracy)
+
+
+def test_early_stopping_hands_over_the_network_of_the_epoch_that_it_chose(two_digits, monkeypatch):
+    train, test = two_digits
+    held_out = iter([0.5, 1.0, 0.0, 0.5])
+    monkeypatch.setattr(
+        "ue_ray.evaluation.training.accuracy", lambda counts: next(held_out) if counts.sum() == 8 else 0.5
+    )
+    plan = TrainingPlan("resnet9", 4, batch_size=16, learning_rate=0.2, augmentation="none")
+    told = []
+    training = train_classifier(train, test, 2, plan, COMPUTE, parse("early-stopping"), told.append)
+    assert training.taken is told[1]
+    assert confusion_on(training.network, test, 2, COMPUTE).tolist() == training.confusion.tolist()
+    counted = {
+        int(value) for name, value in training.network.state_dict().items() if name.endswith("num_batches_tracked")
+    }
+    assert counted == {2 * (72 // 16)}, "batches of two epochs"
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(two_digits):

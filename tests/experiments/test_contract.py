@@ -39,7 +39,8 @@ def test_an_unknown_experiment_lists_the_choices():
 
 def run(final, seed=0):
     return {
-        "final_test_accuracy": final, "peak_test_accuracy": final + 0.1, "peak_epoch": 2 + seed,
+        "final_test_accuracy": final, "balanced_test_accuracy": final, "peak_test_accuracy": final + 0.1,
+        "peak_epoch": 2 + seed,
         "confusion": [[9, 1], [5, 5]], "seed": seed,
     }  # fmt: skip
 
@@ -49,7 +50,7 @@ def test_the_report_stands_beside_the_paper():
     runs = {arm.label: [run(0.3), run(0.5, 1)] for arm in chosen.arms(SCALES["small"])}
     results = {label: summarised(entries) for label, entries in runs.items()}
     assert results["clean"] == Result(pytest.approx(0.4), pytest.approx(0.5), [pytest.approx(0.9), pytest.approx(0.5)])
-    page = markdown("noise-types", chosen, runs, chosen.claims(results), "on this machine")
-    assert "| clean | 40.0 ± 14.1 | 50.0 ± 14.1 | 2-3 | 94.95 |" in page
+    page = markdown("noise-types", chosen, runs, chosen.claims(results), [], "on this machine")
+    assert "| clean | 40.0 ± 14.1 | 40.0 ± 14.1 | 50.0 ± 14.1 | 2-3 | 94.95 |" in page
     assert "- **no**: error-minimizing-sample-wise (40.0 %) is below random-sample-wise (40.0 %) by 20 points" in page
     assert page.endswith("on this machine\n")

@@ -13,7 +13,8 @@ from ue_ray.experiments.report import markdown
 def run(final, seed=0, classes=2, **more):
     curve = [{"epoch": k, "test_accuracy": value} for k, value in ((1, final / 2), (2, final))]
     return {
-        "final_test_accuracy": final, "peak_test_accuracy": final, "peak_epoch": 2, "curve": curve, "seed": seed,
+        "final_test_accuracy": final, "balanced_test_accuracy": final, "chance": 0.5,
+        "peak_test_accuracy": final, "peak_epoch": 2, "curve": curve, "seed": seed,
         "confusion": [[3] * classes] * classes, **more,
     }  # fmt: skip
 
@@ -27,7 +28,7 @@ def verification(auc):
 def results(runs, **changes):
     made = {
         "experiment": "faces", "figure": "Figures 4 and 7", "accuracies": "Accuracy on clean test images",
-        "class_names": ["ann", "bob"], "paper": {"clean": 94.95}, "runs": runs,
+        "class_names": ["ann", "bob"], "guards": [], "paper": {"clean": 94.95}, "runs": runs,
         "claims": [{"text": "this", "holds": True}, {"text": f"that {NASTY}", "holds": False}],
         "machine": {"cpu": "a processor", "cores": 2, "memory_gib": 23.4, "gpus": []}, "versions": {"ue_ray": "0.1.0"},
         "command": f"reproduce_paper --note {NASTY}", "seconds": 1834.2, "images": {"train": 4000, "test": 1000},
@@ -114,6 +115,6 @@ def test_clean_has_a_colour_of_its_own():
 def test_markdown_has_verification_where_there_is_some():
     chosen = EXPERIMENTS["faces"]
     runs = {arm.label: [run(0.5, verification=verification(0.75))] for arm in chosen.arms(SCALES["small"])}
-    page = markdown("faces", chosen, runs, [], "on this machine")
+    page = markdown("faces", chosen, runs, [], [], "on this machine")
     assert "| some people protected | everybody | 70.0 | 600 | 0.750 | 90.0 ± 2.0 |" in page
-    assert "Verification" not in markdown("faces", chosen, {"clean": [run(0.5)]}, [], "on this machine")
+    assert "Verification" not in markdown("faces", chosen, {"clean": [run(0.5)]}, [], [], "on this machine")

@@ -11,26 +11,29 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 import ray
 
 from ue_ray.distributed import cluster
 from ue_ray.distributed.causes import causes
 from ue_ray.distributed.survey import Survey, survey
-from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity
+from ue_ray.distributed.victims.image_sets import Images, ImageSets
 from ue_ray.distributed.victims.spanning_victim import check_room
 from ue_ray.distributed.victims.train_victims import train_victims
 from ue_ray.errors import UserError
+from ue_ray.evaluation.comparison import Comparison, compare
 from ue_ray.evaluation.guards import find_guards
 from ue_ray.evaluation.job import Job, resolve
 from ue_ray.evaluation.options import as_settings
 from ue_ray.evaluation.outcome import Evaluation
 from ue_ray.evaluation.report.page import html_page
 from ue_ray.evaluation.runs import VictimRun
-from ue_ray.evaluation.victim import Comparison, check_same_classes, compare, random_control
+from ue_ray.evaluation.victim import check_class_names, random_control
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.budget import Budget
 from ue_ray.storage.filesystem import join, write_bytes
+from ue_ray.storage.inputs.listing import Listing, Source
 
 
 def evaluate(clean: str, protected: str, test: str, output: str, **options: Any) -> Evaluation:
@@ -73,7 +76,7 @@ def make_plan(job: Job) -> Plan:
     cluster.connect()
     check_room(job.options.workers_per_victim, job.options.cpus_per_victim)
     surveys = {role: survey(source) for role, source in job.sources.items()}
-    check_same_classes({role: surveyed.summary.class_names for role, surveyed in surveys.items()})
+    check_class_names({f"--{role}": surveyed.summary.class_names for role, surveyed in surveys.items()}, "--clean")
     job.store.check()
     return Plan(surveys, job.options.image_size or surveys["clean"].summary.side)
 
@@ -96,17 +99,19 @@ def run(job: Job, plan: Plan) -> Outcome:
         return sets.purified(train, run.countermeasure), sets.purified(test, run.countermeasure, for_test=True)
 
     clean = sets.loaded("clean")
-    comparison: Comparison = ray.get(ray.remote(compare).remote(clean, sets.loaded("protected")))
+    comparison: Comparison = ray.get(_compare(plan))
     budget = _control_budget(job, comparison) if options.controls else None
     if budget is not None:
         sets.made("control", random_control, clean, budget)
-    runs = victim_runs(job, plan, budget)
+    runs = victim_runs(job, plan, sets.digests(job.uris), budget)
     entries = train_victims(runs, job.store, images_of, options.cpus_per_victim, options.trackers)
     facts = ray.get([_describe.remote(sets.loaded(role)) for role in job.uris])
+    shared = sets.shared("test", "clean")
     data = {
         role: {"uri": job.uris[role], "image_size": plan.side, **fact}
         for role, fact in zip(job.uris, facts, strict=True)
     }
+    data["test"]["in_clean"] = shared
     if budget is not None:
         data["control"] = {"noise": "random", "granularity": "sample-wise", **asdict(budget)}
     return Outcome(data, [entries[run] for run in runs], comparison)
@@ -122,10 +127,10 @@ def _control_budget(job: Job, comparison: Comparison) -> Budget:
     return Budget(comparison.max_abs_delta)
 
 
-def victim_runs(job: Job, plan: Plan, control: Budget | None) -> list[VictimRun]:
-    """Returns the victims to train: by network, countermeasure, set of images, and seed."""
+def victim_runs(job: Job, plan: Plan, digests: Mapping[str, str], control: Budget | None) -> list[VictimRun]:
+    """Returns the victims to train: by network, countermeasure, set of images, and seed. ``digests``: of the sets."""
     options = job.options
-    identities = {role: identity(surveyed) for role, surveyed in plan.surveys.items()}
+    identities = dict(digests)
     if control is not None:
         identities["control"] = f"{identities['clean']} {control}"
     return [
@@ -133,8 +138,8 @@ def victim_runs(job: Job, plan: Plan, control: Budget | None) -> list[VictimRun]
             training, train_set, name, identities[train_set], identities["test"], plan.side,
             workers=options.workers_per_victim,
         )
-        for model in dict.fromkeys(options.victims)
-        for name in dict.fromkeys(options.countermeasures)
+        for model in options.victims
+        for name in options.countermeasures
         for train_set in ("clean", "control", "protected")
         for training in options.plans
         if train_set in identities and training.model == model
@@ -143,7 +148,7 @@ def victim_runs(job: Job, plan: Plan, control: Budget | None) -> list[VictimRun]
 
 def report(job: Job, outcome: Outcome, started: float) -> Evaluation:
     """Writes results.json and report.html. ``started``: when the evaluation began, by ``time.monotonic``."""
-    change = ("aligned", "missing", "max_abs_delta", "mean_abs_delta")
+    change = ("aligned", "missing", "resized", "max_abs_delta", "mean_abs_delta")
     outcome.data["protected"] |= {**job.noise, **{name: getattr(outcome.comparison, name) for name in change}}
     results: dict[str, Any] = {
         "format_version": 1,
@@ -161,6 +166,20 @@ def report(job: Job, outcome: Outcome, started: float) -> Evaluation:
     evaluation = Evaluation(results, join(job.store.uri, "report.html"))
     write_bytes(evaluation.report, html_page(results, outcome.comparison.gallery).encode())
     return evaluation
+
+
+def _compare(plan: Plan) -> Any:
+    """Returns a reference to the ``Comparison`` of the clean with the protected images."""
+    clean, protected = plan.surveys["clean"], plan.surveys["protected"]
+    names = clean.summary.class_names, protected.summary.class_names
+    return _comparison.remote((clean.source, protected.source), clean.table, protected.table, names)
+
+
+@ray.remote
+def _comparison(
+    sources: tuple[Source, Source], clean: pa.Table, protected: pa.Table, names: tuple[list[str], list[str]]
+) -> Comparison:
+    return compare(sources, Listing(clean, names[0]), Listing(protected, names[1]))
 
 
 @ray.remote

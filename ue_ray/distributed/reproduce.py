@@ -17,10 +17,13 @@ from ue_ray.distributed.protect import protect
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims.arms import train_arms
 from ue_ray.distributed.victims.data_parts import TEST, TRAIN, Part, data_parts
+from ue_ray.distributed.victims.image_sets import ImageSets
 from ue_ray.errors import UserError, option_names
+from ue_ray.evaluation.guards import find_experiment_guards
 from ue_ray.evaluation.options import as_settings
-from ue_ray.evaluation.victim import check_same_classes
+from ue_ray.evaluation.victim import check_class_names
 from ue_ray.experiments import Recipe
+from ue_ray.experiments.base import clean_labels
 from ue_ray.experiments.job import Job, resolve
 from ue_ray.experiments.options import ReproduceOptions
 from ue_ray.experiments.outcome import Reproduction, circumstances
@@ -29,6 +32,7 @@ from ue_ray.experiments.report import markdown, summarised
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.methods import METHODS
 from ue_ray.storage.filesystem import join, write_bytes
+from ue_ray.storage.inputs.listing import key_hash
 from ue_ray.storage.inputs.open_source import open_source
 
 Runs = Mapping[str, list[dict[str, Any]]]  # entries of results.json, one for each seed, by the labels of arms
@@ -57,7 +61,8 @@ def carry_out(job: Job) -> Reproduction:
     started = time.monotonic()
     with causes(job.output):
         plan = make_plan(job)
-        return report(job, plan, run(job, plan), started)
+        runs, shared = run(job, plan)
+        return report(job, plan, runs, shared, started)
 
 
 @dataclass(frozen=True)
@@ -79,9 +84,10 @@ def make_plan(job: Job) -> Plan:
         parts |= {"other": other[TRAIN], "other test": other[TEST]}
     surveys = {name: survey(part.source) for name, part in parts.items()}
     class_names = {name: surveyed.summary.class_names for name, surveyed in surveys.items()}
-    for pair in (("clean", "test"), ("other", "other test")):
-        if pair[0] in parts:
-            check_same_classes({name: class_names[name] for name in pair})
+    for train, test, data in (("clean", "test", options.data), ("other", "other test", options.other)):
+        if train in parts:
+            names = {f"{data} ({TRAIN})": class_names[train], f"{data} ({TEST})": class_names[test]}
+            check_class_names(names, f"{data} ({TRAIN})")
     arms = job.experiment.arms(options.sizes)
     needed = 1 + max((k for arm in arms for k in (*(arm.mix.classes or ()), *arm.pair_classes)), default=0)
     if needed > len(class_names["clean"]):
@@ -89,15 +95,29 @@ def make_plan(job: Job) -> Plan:
     return Plan(parts, surveys)
 
 
-def run(job: Job, plan: Plan) -> Runs:
-    """Crafts the noises, lays each on the images, and trains the victims."""
+def run(job: Job, plan: Plan) -> tuple[Runs, int]:
+    """Crafts the noises, lays each on the images, and trains the victims.
+
+    Returns what they reached, and how many test images are training images too.
+    """
     surveys = dict(plan.surveys)
+    sets = ImageSets(surveys, surveys["clean"].summary.side)
+    digests = sets.digests(name for name in ("clean", "other") if name in surveys)
+    shared = sets.shared("test", "clean")
+    del sets  # the noises need the memory
     for recipe in job.experiment.recipes():
         say(f"{job.name}: {recipe.name}")
-        place = job.place("noises", recipe.name)
+        place = job.place("noises", noise_folder(recipe, digests))
         _protect(job.options, recipe, plan.parts, place)
         surveys[recipe.name] = survey(open_source(place))
-    return train_arms(job.experiment.arms(job.options.sizes), job.options, surveys, job.store)
+    return train_arms(job.experiment.arms(job.options.sizes), job.options, surveys, job.store), shared
+
+
+def noise_folder(recipe: Recipe, digests: Mapping[str, str]) -> str:
+    """Returns the name of the folder of a noise: different where the pixels that it is made of differ, even if their
+    keys and sizes are the same. ``digests``: of the images ``clean`` and, where they are needed, ``other``."""
+    images = digests["clean"] + (digests["other"] if recipe.other else "")
+    return f"{recipe.name}-{key_hash(images, 4).hex()}"
 
 
 def _protect(options: ReproduceOptions, recipe: Recipe, parts: Mapping[str, Part], place: str) -> None:
@@ -113,8 +133,9 @@ def _protect(options: ReproduceOptions, recipe: Recipe, parts: Mapping[str, Part
     protect(parts["clean"].uri, place, mode="resume", **parts["clean"].options, **noise)
 
 
-def report(job: Job, plan: Plan, runs: Runs, started: float) -> Reproduction:
-    """Checks what the paper states, and writes the results. ``started``: by ``time.monotonic``."""
+def report(job: Job, plan: Plan, runs: Runs, shared: int, started: float) -> Reproduction:
+    """Checks what the paper states, and writes the results. ``shared``: the test images that are training images
+    too; ``started``: by ``time.monotonic``."""
     experiment, summaries = job.experiment, {name: surveyed.summary for name, surveyed in plan.surveys.items()}
     claims = experiment.claims({label: summarised(entries) for label, entries in runs.items()})
     results: dict[str, Any] = {
@@ -134,7 +155,14 @@ def report(job: Job, plan: Plan, runs: Runs, started: float) -> Reproduction:
         "runs": runs,
         "claims": [asdict(claim) for claim in claims],
     }
-    text = markdown(job.name, experiment, runs, claims, circumstances(results, job.options.sizes))
+    results["guards"] = find_experiment_guards(
+        runs,
+        clean_labels(experiment.arms(job.options.sizes)),
+        len(summaries["clean"].class_names),
+        summaries["test"].labelled,
+        shared,
+    )
+    text = markdown(job.name, experiment, runs, claims, results["guards"], circumstances(results, job.options.sizes))
     reproduction = Reproduction(results, text, job.place(job.name, "report.html"))
     write_bytes(job.place(job.name, "results.json"), json.dumps(results, indent=1).encode())
     write_bytes(job.place(job.name, "report.md"), text.encode())

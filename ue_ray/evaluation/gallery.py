@@ -7,12 +7,37 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ue_ray.images.quality import WINDOW, psnr, ssim
+
+CROP = 256  # of a larger image the middle is kept, at full resolution: scaled down, delta would blur away
+
 
 @dataclass(frozen=True)
 class GalleryItem:
-    """One image before and after protection: uint8 ``[H, W, 3]`` arrays of one shape."""
+    """One image before and after protection.
 
-    sample_id: str
+    ``clean`` and ``protected``: its middle, uint8 [h,w,3], at most ``CROP`` pixels a side. ``psnr`` in dB and
+    ``max_abs_delta`` in [0, 1] units are of the whole image. ``ssim`` is of its middle, since that of a large photo
+    takes gigabytes; None where it is too small.
+    """
+
+    key: str
     label: str
     clean: NDArray[np.uint8]
     protected: NDArray[np.uint8]
+    psnr: float
+    ssim: float | None
+    max_abs_delta: float
+
+    @classmethod
+    def of(cls, key: str, label: str, clean: NDArray[np.uint8], protected: NDArray[np.uint8]) -> GalleryItem:
+        """Makes an item of whole images, uint8 [H,W,3] of one shape."""
+        middles = _middle(clean), _middle(protected)
+        similarity = ssim(*middles) if min(clean.shape[:2]) >= WINDOW else None
+        largest = int(np.abs(clean.astype(np.int16) - protected).max()) / 255
+        return cls(key, label, *middles, psnr(clean, protected), similarity, largest)
+
+
+def _middle(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    top, left = (max(0, (side - CROP) // 2) for side in pixels.shape[:2])
+    return pixels[top : top + CROP, left : left + CROP].copy()

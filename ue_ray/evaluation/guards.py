@@ -1,11 +1,22 @@
 """Guards: checks that object, in a line with the numbers, where results do not support a claim of protection."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import sqrt
 from statistics import fmean
 from typing import Any
 
-from ue_ray.evaluation.measures import Estimate, SummaryRow, levels, mean_curve, percent, summarise
+from ue_ray.evaluation.measures import (
+    Estimate,
+    Run,
+    SetSummary,
+    SummaryRow,
+    chance_of,
+    chance_percent,
+    levels,
+    mean_curve,
+    percent,
+    summarise,
+)
 
 Guard = dict[str, str]
 
@@ -13,44 +24,69 @@ HOLDS = 0.10  # protection holds if the protected victim ends at least this far 
 AS_WELL = 0.05  # random noise protects as well if its victim ends within this of the protected victim
 EARLY = 0.05  # early stopping helps the taker if the peak is this far above the final accuracy
 RISING = 0.02  # a victim is still improving if its curve gained more than this over its last quarter
-ABOVE_CHANCE = 0.20  # a clean victim has learned too little if it ends nearer to chance than this
+ABOVE_CHANCE = 0.20  # a clean victim has learned too little if it ends nearer to chance than this, or than half-way up
 FITTED = 0.90  # a clean victim may have more to learn if its train accuracy is below this
 HALF_LEVEL = 0.5 / 255 + 1e-6  # what rounding to 8 bits may add to a change
 FEW_MISSING = 0.01  # with more clean images than this unprotected, the smaller set may lower the accuracy by itself
+FEW_SHARED = 0.01  # with more test images than this among the training images, the accuracy is not one of new images
 FEW_TEST_IMAGES = 500
 
 
 def find_guards(results: Mapping[str, Any]) -> list[Guard]:
     """Returns all objections to ``results``, in a fixed order: the name, level (warning or note) and message of each.
 
-    Victims are judged by their mean over seeds. Whether the protection holds is judged for each countermeasure, all
-    else only without a countermeasure, if there are such victims. A message names the victim and the countermeasure.
+    Victims are judged by their mean over seeds, and protection by the balanced accuracy. Whether the protection holds
+    is judged for each countermeasure, all else only without a countermeasure, if there are such victims. A message
+    names the victim and the countermeasure.
     """
     data = results["data"]
     rows = summarise(results["runs"])
     plain = [row for row in rows if row.countermeasure == "none"] or rows
     return [
-        *(guard for row in plain for guard in _clean_victim(row, chance=1 / data["clean"]["classes"])),
+        *(guard for row in plain for guard in _clean_victim(row, data["clean"]["classes"])),
         *_delta(data["protected"]),
         *(guard for row in plain for guard in _control(row)),
         *(guard for row in rows for guard in _protection(row)),
         *(guard for row in plain for guard in _peak(row)),
         *_alignment(data["protected"], clean_images=data["clean"]["images"]),
-        *_sample_size(rows, test_images=data["test"]["images"]),
+        *_test_images(
+            [summary.seeds for row in rows for summary in row.sets.values()],
+            data["test"]["images"],
+            data["test"]["in_clean"],
+        ),
     ]
 
 
-def _clean_victim(row: SummaryRow, chance: float) -> Iterator[Guard]:
-    clean = row.sets.get("clean")
-    if clean is None:
+def find_experiment_guards(
+    runs: Mapping[str, Sequence[Run]], clean: Collection[str], classes: int, test_images: int, in_train: int
+) -> list[Guard]:
+    """Returns all objections to an experiment of the paper: those of ``find_guards`` that do not need a single claim.
+
+    ``runs``: by the labels of arms; ``clean``: the labels of those trained and tested on clean images; ``in_train``:
+    the number of ``test_images`` that are training images too.
+    """
+    return [
+        *(guard for label in clean for guard in _under_trained(label, SetSummary.of(runs[label]), classes)),
+        *_test_images([len(seeds) for seeds in runs.values()], test_images, in_train),
+    ]
+
+
+def _clean_victim(row: SummaryRow, classes: int) -> Iterator[Guard]:
+    if clean := row.sets.get("clean"):
+        yield from _under_trained(row.label, clean, classes)
+    else:
         message = f"{row.label}: no victim was trained on the clean images, so there is nothing to compare with"
         yield _warning("no_clean_victim", message)
-        return
-    if clean.final.mean < chance + ABOVE_CHANCE:
+
+
+def _under_trained(label: str, clean: SetSummary, classes: int) -> Iterator[Guard]:
+    """Judges by both accuracies: where classes differ in size, the largest alone can make one of them high."""
+    chance = chance_of(clean.runs)
+    if _near(clean.final.mean, chance) or _near(clean.balanced.mean, 1 / classes):
         yield _warning(
             "clean_near_chance",
-            f"{row.label}: trained on the clean images it reaches only {percent(clean.final.mean)} % "
-            f"(chance is {100 * chance:.3g} %): too weak a victim to show protection",
+            f"{label}: trained on the clean images it reaches only {_both(clean)} "
+            f"(chance is {chance_percent(chance)} %): too weak a victim to show protection",
         )
     test = [value for _, value in mean_curve(clean.runs, "test_accuracy")]
     train = [value for _, value in mean_curve(clean.runs, "train_accuracy")]
@@ -62,9 +98,19 @@ def _clean_victim(row: SummaryRow, chance: float) -> Iterator[Guard]:
         return
     yield _warning(
         "clean_still_improving",
-        f"{row.label}: still improving on the clean images: train longer "
+        f"{label}: still improving on the clean images: train longer "
         f"({what} gained {percent(gained)} points over its last quarter)",
     )
+
+
+def _near(accuracy: float, chance: float) -> bool:
+    return accuracy < chance + min(ABOVE_CHANCE, (1 - chance) / 2)
+
+
+def _both(summary: SetSummary) -> str:
+    """The final accuracy and, where it is another, the balanced one."""
+    balanced = "" if str(summary.balanced) == str(summary.final) else f", balanced {percent(summary.balanced.mean)} %"
+    return f"{percent(summary.final.mean)} %{balanced}"
 
 
 def _rise(curve: Sequence[float], start: float) -> float:
@@ -94,11 +140,11 @@ def _control(row: SummaryRow) -> Iterator[Guard]:
     clean, control, protected = (row.sets.get(name) for name in ("clean", "control", "protected"))
     if clean is None or control is None or protected is None:
         return
-    if _gap(clean.final, protected.final) >= HOLDS and _gap(control.final, protected.final) <= AS_WELL:
+    if _gap(clean.balanced, protected.balanced) >= HOLDS and _gap(control.balanced, protected.balanced) <= AS_WELL:
         yield _warning(
             "control_protects",
             f"{row.label}: random noise protects as well: the claim is not about the method (control "
-            f"{percent(control.final.mean)} %, protected {percent(protected.final.mean)} %)",
+            f"{_both(control)}, protected {_both(protected)})",
         )
 
 
@@ -106,11 +152,11 @@ def _protection(row: SummaryRow) -> Iterator[Guard]:
     clean, protected = row.sets.get("clean"), row.sets.get("protected")
     if clean is None or protected is None:
         return
-    if _gap(clean.final, protected.final) < HOLDS:
+    if _gap(clean.balanced, protected.balanced) < HOLDS:
         yield _warning(
             "protection_fails",
-            f"{row.label}: protection does not hold: {percent(protected.final.mean)} % when trained on the protected "
-            f"images, {percent(clean.final.mean)} % on the clean ones",
+            f"{row.label}: protection does not hold: {_both(protected)} when trained on the protected images, "
+            f"{_both(clean)} on the clean ones",
         )
 
 
@@ -127,6 +173,10 @@ def _peak(row: SummaryRow) -> Iterator[Guard]:
 
 def _alignment(protected: Mapping[str, Any], clean_images: int) -> Iterator[Guard]:
     missing = protected.get("missing") or 0
+    if resized := protected.get("resized"):
+        yield _warning(
+            "resized", f"{resized:,} protected images have another size than their clean twins: their change is unknown"
+        )
     if protected.get("aligned") == 0:
         yield _warning("unaligned", "the clean and protected sets share no sample_id: delta could not be measured")
     elif missing:
@@ -135,8 +185,12 @@ def _alignment(protected: Mapping[str, Any], clean_images: int) -> Iterator[Guar
         yield (_warning if share > FEW_MISSING else _note)("partly_aligned", message)
 
 
-def _sample_size(rows: Sequence[SummaryRow], test_images: int) -> Iterator[Guard]:
-    if any(summary.seeds == 1 for row in rows for summary in row.sets.values()):
+def _test_images(seeds: Collection[int], test_images: int, in_train: int) -> Iterator[Guard]:
+    if in_train:
+        share = f"{in_train:,} of {test_images:,} test images"
+        message = f"{share} are clean training images too (equal pixels): test on images of their own"
+        yield (_warning if in_train > FEW_SHARED * test_images else _note)("test_in_training", message)
+    if 1 in seeds:
         yield _note("single_seed", "one seed: the spread between runs is unknown")
     if 0 < test_images < FEW_TEST_IMAGES:
         half_width = 1.96 * sqrt(0.25 / test_images)

@@ -43,6 +43,14 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.1f}"
 
 
+def chance_of(runs: Iterable[Run]) -> float:
+    """Returns the accuracy of a victim that has learnt nothing and always names the largest class of the test set.
+
+    Of several test sets: the highest. 0 of no runs.
+    """
+    return max((run["chance"] for run in runs), default=0.0)
+
+
 def chance_percent(chance: float) -> str:
     """``0.1`` -> ``10``, ``0.015`` -> ``1.5``."""
     return f"{100 * chance:.3g}"
@@ -61,11 +69,13 @@ def span(numbers: Iterable[int]) -> str:
 
 @dataclass(frozen=True)
 class SetSummary:
-    """All seeds of one victim on one train set; accuracies in [0, 1]; ``peak_epochs`` as by ``span``; seconds of all
+    """All seeds of one victim on one train set; accuracies in [0, 1]; ``balanced``: the final one, as the mean over
+    classes; ``peak_epochs`` as by ``span``; seconds of all
     seeds together."""
 
     runs: tuple[Run, ...]
     final: Estimate
+    balanced: Estimate
     peak: Estimate
     train: Estimate
     peak_epochs: str
@@ -73,10 +83,10 @@ class SetSummary:
 
     @classmethod
     def of(cls, runs: Sequence[Run]) -> SetSummary:
-        names = ("final_test_accuracy", "peak_test_accuracy", "train_accuracy")
-        final, peak, train = (Estimate.of([run[name] for run in runs]) for name in names)
+        names = ("final_test_accuracy", "balanced_test_accuracy", "peak_test_accuracy", "train_accuracy")
+        final, balanced, peak, train = (Estimate.of([run[name] for run in runs]) for name in names)
         epochs = span(run["peak_epoch"] for run in runs)
-        return cls(tuple(runs), final, peak, train, epochs, float(sum(run["seconds"] for run in runs)))
+        return cls(tuple(runs), final, balanced, peak, train, epochs, float(sum(run["seconds"] for run in runs)))
 
     @property
     def seeds(self) -> int:
@@ -85,7 +95,7 @@ class SetSummary:
     @property
     def cells(self) -> tuple[str, ...]:
         """As tables show it, without its name."""
-        numbers = (self.final, self.peak, self.peak_epochs, self.train, self.seeds)
+        numbers = (self.final, self.balanced, self.peak, self.peak_epochs, self.train, self.seeds)
         return *map(str, numbers), f"{self.seconds:,.0f}"
 
 

@@ -140,11 +140,14 @@ class EvaluateOptions(VictimOptions, SourceOptions):
 
 
 def check_sequence(options: Any, name: str, kind: type) -> None:
-    """Raises UserError unless the option is a list or a tuple of values of that type."""
+    """Raises UserError unless the option is a list or a tuple of values of that type, each of which is there once."""
     values = getattr(options, name)
     if not isinstance(values, list | tuple) or not all(isinstance(value, kind) for value in values):
         what = {int: "whole numbers", str: "names"}[kind]
         raise UserError(f"{flag(name)} is {values!r}: expected a list of {what}")
+    for value in values:
+        if values.count(value) > 1:  # the same victim, trained once, would count as several
+            raise UserError(f"{flag(name)} has {value} {values.count(value)} times: name each once")
 
 
 def read_options(section: type[Section], given: Mapping[str, Any]) -> Section:

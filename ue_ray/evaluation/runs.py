@@ -14,17 +14,16 @@ from ue_ray.storage.filesystem import check_writable, join, list_names, read_if_
 RUNS = "runs"
 TRACKED = "tracked"
 OURS = {RUNS, TRACKED, "results.json", "report.html", "tensorboard"}  # all that an evaluation writes
-_DIGEST_NAMES = {"pair_classes": "verified"}  # as file names of earlier runs have them
 
 
 @dataclass(frozen=True)
 class VictimRun:
     """One victim to train: everything that decides its result.
 
-    ``train_set``: what it is trained on, such as ``clean``. ``train`` and ``test`` identify the images: the fingerprint
-    of a listing, the digest of a manifest, the budget of a control. ``side``: the side of the images, in pixels.
-    ``pair_classes``: the people whose test images, and those of all others, are judged in pairs (``face_pairs``), if
-    any. ``workers``: the number of workers that train it together.
+    ``train_set``: what it is trained on, such as ``clean``. ``train`` and ``test`` identify the images: the digest of
+    the decoded set, and how it was changed (the budget of a control, a mixture). ``side``: the side of the images, in
+    pixels. ``pair_classes``: the people whose test images, and those of all others, are judged in pairs
+    (``face_pairs``), if any. ``workers``: the number of workers that train it together.
     """
 
     plan: TrainingPlan
@@ -44,8 +43,7 @@ class VictimRun:
         """
         defaults = {field.name: field.default for field in fields(self)}
         decisive = {name: value for name, value in asdict(self).items() if value != defaults[name]}
-        named = {_DIGEST_NAMES.get(name, name): value for name, value in decisive.items()}
-        digest = sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
+        digest = sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
         return f"{self.plan.model}-{self.train_set}-{self.countermeasure}-seed{self.plan.seed}-{digest}.json"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -71,7 +72,7 @@ class Training:
 
     ``curve``: an entry for each epoch; ``taken``: the epoch whose network counts, the last if no images were held out
     to choose it by; ``confusion``: how often that network takes each class for each on the test images, int64 [K,K],
-    rows are the true classes; ``network``: after the last epoch.
+    rows are the true classes; ``network``: that network.
     """
 
     curve: list[Epoch]
@@ -120,6 +121,7 @@ def train_classifier(
     trainer = _Trainer(train, num_classes, plan, compute, measure)
     curve: list[Epoch] = []
     taken, confusion = None, torch.zeros(0, 0)
+    weights: dict[str, Tensor] = {}  # of the epoch that is taken, where that need not be the last
     for epoch in range(plan.epochs):
         started = time.perf_counter()
         loss, train_accuracy = trainer.train_epoch(epoch)
@@ -130,7 +132,11 @@ def train_classifier(
         on_epoch(curve[-1])
         if taken is None or (held or 0.0) >= (taken.held_out_accuracy or 0.0):
             taken, confusion = curve[-1], counts
+            if held_out is not None:
+                weights = deepcopy(trainer.network.state_dict())
     assert taken is not None
+    if weights:
+        trainer.network.load_state_dict(weights)
     return Training(curve, taken, confusion, trainer.network)
 
 

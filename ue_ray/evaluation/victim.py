@@ -1,9 +1,9 @@
-"""The parts of an evaluation, without Ray: loading images, the control, the comparison, one victim."""
+"""The parts of an evaluation, without Ray: loading images, the control, one victim."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ import torch
 from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import Countermeasure, parse
 from ue_ray.evaluation.face_pairs import features, score_pairs
-from ue_ray.evaluation.gallery import GalleryItem
 from ue_ray.evaluation.training import Epoch, TrainingPlan, train_classifier
 from ue_ray.images.codec import resize
 from ue_ray.images.labelled import LabelledImages
@@ -28,16 +27,21 @@ CONTROLS = ("random",)
 MOST_CONFUSED = 100  # results keep the confusion matrix of no more classes: people and browsers read them
 
 
-def load_data_set(source: Source, listing: Listing, side: int) -> LabelledImages:
+def load_data_set(
+    source: Source, listing: Listing, side: int, class_names: Sequence[str] | None = None
+) -> LabelledImages:
     """Decodes all images of ``source``, as listed, and resizes them to ``side`` pixels a side.
 
+    Labels are indices into ``class_names``, those of the listing where none are given; a class is found by its name.
     Raises UserError if no image can be decoded.
     """
+    names = listing.class_names if class_names is None else list(class_names)
+    index_of = {name: index for index, name in enumerate(names)}
     images, labels, sample_ids = [], [], []
     for entry in decode_rows(source, listing.table):
         if isinstance(entry, Sample):
             images.append(resize(entry.image, side))
-            labels.append(entry.label)
+            labels.append(index_of[listing.class_names[entry.label]])
             sample_ids.append(entry.sample_id)
     if not images:
         raise UserError(f"{source.uri}: none of its {len(listing)} images can be decoded")
@@ -45,7 +49,7 @@ def load_data_set(source: Source, listing: Listing, side: int) -> LabelledImages
         images=np.stack(images),
         labels=np.array(labels, np.int64),
         sample_ids=sample_ids,
-        class_names=listing.class_names,
+        class_names=names,
         rejected=len(listing) - len(images),
     )
 
@@ -71,53 +75,23 @@ def purified(data: LabelledImages, countermeasure: Countermeasure) -> LabelledIm
     return replace(data, images=countermeasure.purify(data.images))
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Clean and protected images of the same sample_id.
+def check_class_names(names: Mapping[str, Sequence[str]], reference: str) -> None:
+    """Raises UserError for a data set that has a class which the data set ``reference`` does not have.
 
-    ``aligned``: the samples in both; ``missing``: the clean ones that are not protected; ``max_abs_delta`` and
-    ``mean_abs_delta``: the change in [0, 1] units, None where no sample is in both.
+    ``names``: the class names, by what the message calls the data set. Their order does not matter,
+    and a class may be absent.
     """
-
-    aligned: int
-    missing: int
-    max_abs_delta: float | None
-    mean_abs_delta: float | None
-    gallery: list[GalleryItem]
-
-
-def compare(clean: LabelledImages, protected: LabelledImages, gallery: int = 10) -> Comparison:
-    """Measures the change on the images themselves. The gallery has one image each of at most ``gallery`` classes."""
-    row_of = {sample_id: row for row, sample_id in enumerate(protected.sample_ids)}
-    pairs = [(row, row_of[sample_id]) for row, sample_id in enumerate(clean.sample_ids) if sample_id in row_of]
-    missing = len(clean.sample_ids) - len(pairs)
-    if not pairs:
-        return Comparison(0, missing, None, None, [])
-    largest, total = 0, 0.0
-    for start in range(0, len(pairs), 256):
-        before, after = np.array(pairs[start : start + 256]).T
-        change = np.abs(clean.images[before].astype(np.int16) - protected.images[after])
-        largest = max(largest, int(change.max()))
-        total += float(change.mean(dtype=np.float64)) * len(before)
-    items: dict[int, GalleryItem] = {}
-    for left, right in pairs:
-        label = int(clean.labels[left])
-        if label not in items and len(items) < gallery:
-            images = clean.images[left].copy(), protected.images[right].copy()
-            items[label] = GalleryItem(clean.sample_ids[left], clean.class_names[label], *images)
-    ordered = [items[label] for label in sorted(items)]
-    return Comparison(len(pairs), missing, largest / 255, total / len(pairs) / 255, ordered)
-
-
-def check_same_classes(names: dict[str, Sequence[str]]) -> None:
-    """Raises UserError unless the class names of all data sets, by role, are the same in the same order."""
-    (first_role, first), *others = names.items()
-    for role, classes in others:
-        if list(classes) != list(first):
+    known = names[reference]
+    for role, classes in names.items():
+        if strange := [name for name in classes if name not in set(known)]:
             raise UserError(
-                f"--{role} has {len(classes)} classes ({', '.join(list(classes)[:5])}, ...), --{first_role} has "
-                f"{len(first)} ({', '.join(list(first)[:5])}, ...): they must be the same, in the same order"
+                f"{role} has classes that {reference} does not have: {_first(strange)}; "
+                f"{reference} has {len(known)}: {_first(known)}"
             )
+
+
+def _first(names: Sequence[str], count: int = 10) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
 
 
 def run_victim(
@@ -140,6 +114,7 @@ def run_victim(
     training = train_classifier(train, test, classes, plan, compute, parse(countermeasure), on_epoch)
     curve, taken = training.curve, training.taken
     peak = max(curve, key=lambda epoch: epoch.test_accuracy)
+    recall, present = recalls(training.confusion.numpy())
     entry = {
         "victim": plan.model,
         "train_set": train_set,
@@ -147,6 +122,8 @@ def run_victim(
         "seed": plan.seed,
         "epochs": plan.epochs,
         "final_test_accuracy": taken.test_accuracy,
+        "chance": test.largest_class,
+        "balanced_test_accuracy": float(recall[present].mean()),
         "peak_test_accuracy": peak.test_accuracy,
         "peak_epoch": peak.epoch,
         "train_accuracy": taken.train_accuracy,
@@ -160,6 +137,16 @@ def run_victim(
     return entry
 
 
+def recalls(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the share of each class's images that is recognised, float64 [K], and which classes have any, bool [K].
+
+    ``confusion``: int64 [K,K], rows are the true classes. The mean over the classes that have images is the balanced
+    accuracy.
+    """
+    counts = confusion.sum(1)
+    return confusion.diagonal() / counts.clip(1), counts > 0
+
+
 def _group_scores(
     vectors: torch.Tensor, labels: np.ndarray, people: Sequence[int], confusion: np.ndarray
 ) -> dict[str, Any]:
@@ -170,7 +157,7 @@ def _group_scores(
     chosen = np.isin(labels, people)
     groups = {"protected": chosen, "others": ~chosen, "everybody": np.ones(len(labels), bool)}
     scores = {name: score_pairs(vectors, labels, np.flatnonzero(group)) for name, group in groups.items()}
-    recall = confusion.diagonal() / confusion.sum(1).clip(1)
+    recall, _ = recalls(confusion)
     return {
         name: {"recognised": float(recall[np.unique(labels[groups[name]])].mean()), **asdict(score)}
         for name, score in scores.items()

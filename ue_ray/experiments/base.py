@@ -97,6 +97,13 @@ class Arm:
     pair_classes: tuple[int, ...] = ()
 
 
+def clean_labels(arms: Sequence[Arm]) -> list[str]:
+    """Returns the labels of the victims that are trained and tested on clean images: those without a countermeasure, if
+    there are such."""
+    clean = [arm for arm in arms if arm.mix == Mix() and arm.trigger is None]
+    return [arm.label for arm in clean if arm.countermeasure == "none"] or [arm.label for arm in clean]
+
+
 @dataclass(frozen=True)
 class Scale:
     """Which networks an experiment uses, and how they are trained."""

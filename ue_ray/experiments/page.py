@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ue_ray.evaluation.measures import chance_percent
+from ue_ray.evaluation.measures import chance_of, chance_percent
 from ue_ray.evaluation.report.charts import learning_curves, verifications
 from ue_ray.evaluation.report.page import render
 from ue_ray.evaluation.report.tables import confusion_matrices, origin_facts
@@ -22,7 +22,7 @@ def experiment_page(results: Mapping[str, Any]) -> str:
     """``results``: as in results.json."""
     runs, class_names = results["runs"], results.get("class_names", [])
     accuracies = results.get("accuracies", Experiment.accuracies)
-    chance = 1 / len(class_names) if class_names else None
+    chance = chance_of(run for seeds in runs.values() for run in seeds)
     groups = grouped(list(runs), results["experiment"])
     chosen = {title: {label: runs[label] for label in labels} for title, labels in groups.items()}
     images, config, claims = results["images"], results["config"], results["claims"]
@@ -35,7 +35,7 @@ def experiment_page(results: Mapping[str, Any]) -> str:
         accuracies=accuracies,
         outcome_heading=HEADING,
         outcome=outcome(runs, results["paper"]),
-        chance=chance_percent(chance) if chance else None,
+        chance=chance_percent(chance),
         curves=[
             learning_curves(title, {k: runs[k] for k in labels}, tones(labels), accuracies.split(",")[0], chance)
             for title, labels in compared(groups, runs).items()

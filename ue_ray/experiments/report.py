@@ -9,7 +9,7 @@ from typing import Any
 from ue_ray.evaluation.measures import VERIFICATION_HEADING, Estimate, Runs, span, verification_rows, verified
 from ue_ray.experiments.base import Claim, Experiment, Result
 
-HEADING = ("trained on", "final", "peak", "at epoch", "the paper")
+HEADING = ("trained on", "final", "balanced", "peak", "at epoch", "the paper")
 
 
 def markdown(
@@ -17,13 +17,15 @@ def markdown(
     experiment: Experiment,
     runs: Runs,
     claims: Sequence[Claim],
+    guards: Sequence[Mapping[str, str]],
     how: str,
 ) -> str:
-    """``runs``: by the arms' labels, one entry a seed. ``how``: what it was made with."""
+    """``runs``: by the arms' labels, one entry a seed. ``guards``: objections; ``how``: what it was made with."""
     lines = [
         f"# {name}: {experiment.figure}",
         "",
-        f"{experiment.accuracies} in per cent, after the last epoch and at the best one.",
+        f"{experiment.accuracies} in per cent, after the last epoch (balanced: the mean over classes) and at the "
+        "best one.",
         "",
         *_table(HEADING, outcome(runs, experiment.paper)),
     ]
@@ -33,16 +35,19 @@ def markdown(
         lines += _table(VERIFICATION_HEADING, rows)
     lines += ["", "What must show:", ""]
     lines += [f"- {'yes' if claim.holds else '**no**'}: {claim.text}" for claim in claims]
+    if guards:
+        lines += ["", "Objections:", "", *(f"- {guard['level']}: {guard['message']}" for guard in guards)]
     return "\n".join([*lines, "", how, ""])
 
 
-def outcome(runs: Runs, paper: Mapping[str, float]) -> list[tuple[str, str, str, str, str]]:
+def outcome(runs: Runs, paper: Mapping[str, float]) -> list[tuple[str, ...]]:
     """Of each arm as under ``HEADING``, in per cent; empty where the paper has no figure."""
     rows = []
     for label, entries in runs.items():
-        final, peak = (str(Estimate.of([run[f"{key}_test_accuracy"] for run in entries])) for key in ("final", "peak"))
+        kinds = ("final", "balanced", "peak")
+        accuracies = [str(Estimate.of([run[f"{kind}_test_accuracy"] for run in entries])) for kind in kinds]
         epochs = span(run["peak_epoch"] for run in entries)
-        rows.append((label, final, peak, epochs, f"{paper[label]:.2f}" if label in paper else ""))
+        rows.append((label, *accuracies, epochs, f"{paper[label]:.2f}" if label in paper else ""))
     return rows
 
 

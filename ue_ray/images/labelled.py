@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import numpy as np
 
@@ -23,6 +25,20 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def largest_class(self) -> float:
+        """The share of the largest class, in [0, 1]: the accuracy of a network that always names it."""
+        return float(np.bincount(self.labels).max() / len(self))
+
+    def digests(self) -> list[bytes]:
+        """Returns a digest of each image's pixels, 32 bytes: equal for equal images."""
+        return [sha256(image.tobytes()).digest() for image in self.images]
+
+    def digest(self) -> str:
+        """Returns a hex digest of all that a network learns from: pixels, labels and class names, and of the ids."""
+        names = json.dumps([self.images.shape, list(self.class_names), list(self.sample_ids)]).encode()
+        return sha256(b"".join([names, self.labels.astype("<i8").tobytes(), *self.digests()])).hexdigest()
 
     def take(self, rows: np.ndarray) -> LabelledImages:
         """Returns the images at ``rows``: indices int64 [m], or bool [n]."""

@@ -49,6 +49,21 @@ def test_the_table_covers_every_countermeasure():
     assert {type(parse(name)) for name in TABLE} == set(COUNTERMEASURES.values())
 
 
+def test_a_countermeasure_whose_name_begins_as_another_s_is_reached(monkeypatch):
+    class Own(Countermeasure):
+        forms = "jpeg-like"
+
+    class Shorter(Countermeasure):
+        forms = "bit"
+
+    monkeypatch.setitem(COUNTERMEASURES, "jpeg-like", Own)
+    monkeypatch.setitem(COUNTERMEASURES, "bit", Shorter)
+    assert isinstance(parse("jpeg-like"), Own)
+    assert isinstance(parse("bit"), Shorter)
+    assert parse("jpeg-50").quality == 50
+    assert parse("bit-depth-3").bits == 3
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_contract(name, images):
     countermeasure = parse(name)

@@ -46,6 +46,22 @@ def test_every_table_scrolls_in_a_named_box_that_the_keyboard_reaches() -> None:
     assert all((box["class"], box["role"], box["tabindex"]) == ("wide", "region", "0") for box in boxes)
 
 
+def test_each_cell_says_its_heading_where_cells_are_stacked() -> None:
+    page = Page(drawn("table", ("a", NASTY), [("c", "d")], "figures"))
+    assert page.all("td", "data-name") == [NASTY]
+    assert page.all("table", "class") == ["stacked"]
+    style = TEMPLATES.get_template("report.css").render()
+    phone = style[style.index("@media (max-width: 40rem)") :]
+    assert ".stacked td::before { content: attr(data-name)" in phone
+    assert ".stacked tbody th { display: block" in phone
+
+
+def test_a_wide_matrix_says_that_it_scrolls() -> None:
+    names = [str(k) for k in range(9)]
+    assert "scrolls sideways" in matrix(np.eye(9).astype(int).tolist(), names, "clean").words
+    assert "scrolls sideways" not in matrix([[1, 0], [0, 1]], names[:2], "clean").words
+
+
 def test_roc_path_by_hand() -> None:
     """The plot is 584 x 256 with its origin at (44, 290): half-way right is 336, three quarters up 98."""
     line = Line("clean", [(0, 0.0), (0.5, 0.75), (1, 1.0)], "clean", seeds=[[(0, 0.5)]], rings=[(0.25, 1.0)])

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from tests.pages import NASTY, Page
-from ue_ray.evaluation.gallery import GalleryItem
+from ue_ray.evaluation.gallery import CROP, GalleryItem
 from ue_ray.evaluation.measures import Estimate, mean_curve, summarise
 from ue_ray.evaluation.report.console import console_table, headline
 from ue_ray.evaluation.report.page import html_page
-from ue_ray.evaluation.report.pictures import CROP
 
 
 def run(train_set: str, final: float, peak: float, epoch: int, **changes: Any) -> dict[str, Any]:
@@ -25,6 +24,8 @@ def run(train_set: str, final: float, peak: float, epoch: int, **changes: Any) -
         "seed": 0,
         "epochs": 2,
         "final_test_accuracy": final,
+        "balanced_test_accuracy": final,
+        "chance": 0.1,
         "peak_test_accuracy": peak,
         "peak_epoch": epoch,
         "train_accuracy": 0.999,
@@ -76,7 +77,7 @@ def verified(auc: float, group: str = NASTY) -> dict[str, Any]:
 
 def item(height: int = 4, width: int = 6, delta: int = 4) -> GalleryItem:
     clean = np.full((height, width, 3), 100, np.uint8)
-    return GalleryItem(NASTY, NASTY, clean, clean + np.uint8(delta))
+    return GalleryItem.of(NASTY, NASTY, clean, clean + np.uint8(delta))
 
 
 def test_summarise_by_hand() -> None:
@@ -111,10 +112,10 @@ def test_console_table_to_the_letter() -> None:
     expected = """\
 clean test accuracy, final and peak: lower is better protection; chance is 10 %
 
-victim   train set     final %      peak %  epoch  train accuracy %  seeds  seconds
-resnet9  clean            98.1        98.3      2              99.9      1       61
-         control          97.5        97.9      2              99.9      1       61
-         protected  10.0 ± 0.6  37.0 ± 1.4    1-2        99.9 ± 0.0      2      121
+victim   train set     final %  balanced %      peak %  epoch  train accuracy %  seeds  seconds
+resnet9  clean            98.1        98.1        98.3      2              99.9      1       61
+         control          97.5        97.5        97.9      2              99.9      1       61
+         protected  10.0 ± 0.6  10.0 ± 0.6  37.0 ± 1.4    1-2        99.9 ± 0.0      2      121
 
 warning: mind <script>alert("x")</script>
 note: one seed"""
@@ -206,10 +207,10 @@ def test_scripts_in_names_uris_and_commands_are_escaped() -> None:
     made["data"]["test"]["uri"] = nasty("test uri")
     made |= {"command": nasty("command"), "versions": {nasty("package"): nasty("version")}}
     made["runs"] = [run("clean", 0.9, 0.9, 1, victim=nasty("victim"), confusion=[[1]], countermeasure=nasty("jpeg"))]
-    shown = GalleryItem(nasty("sample id"), nasty("label"), images.clean, images.protected)
+    shown = GalleryItem.of(nasty("sample key"), nasty("label"), images.clean, images.protected)
     page = Page(html_page(made, [shown]))
     names = ("class", "clean uri", "protected uri", "method", "test uri", "command", "package", "version", "victim")
-    page.check_escaped(*(nasty(name) for name in (*names, "jpeg", "sample id", "label")))
+    page.check_escaped(*(nasty(name) for name in (*names, "jpeg", "sample key", "label")))
 
 
 def test_page_refers_to_nothing_outside_itself() -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from tests.outputs import make_output, make_photos
 from ue_ray.errors import ReadFailure, UserError
-from ue_ray.evaluation.victim import compare, load_data_set
+from ue_ray.evaluation.comparison import compare
+from ue_ray.evaluation.victim import load_data_set
 from ue_ray.images.codec import decode
 from ue_ray.protection.verify import Verification
 from ue_ray.storage.filesystem import join, read_bytes, remove_tree, write_bytes
@@ -64,9 +65,9 @@ def test_an_output_elsewhere_than_on_disk(photos: Path, outputs: Path, format: s
 
 @every_format
 def test_an_output_is_measured_beside_what_it_was_made_of(outputs: Path, photos: Path, format: str):
-    sources = (open_source(str(place)) for place in (photos, outputs / format))
+    sources = open_source(str(photos)), open_source(str(outputs / format))
     clean, protected = (load_data_set(source, source.list(), 8) for source in sources)
-    comparison = compare(clean, protected)
+    comparison = compare(sources, *(source.list() for source in sources))
     assert (comparison.aligned, comparison.missing) == (12, 0)
     assert 0 < (comparison.max_abs_delta or 0) <= 8 / 255 + 1e-6
     assert np.array_equal(clean.labels, protected.labels)

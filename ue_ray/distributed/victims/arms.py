@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ue_ray.distributed.survey import Survey
-from ue_ray.distributed.victims.image_sets import Images, ImageSets, identity
+from ue_ray.distributed.victims.image_sets import Images, ImageSets
 from ue_ray.distributed.victims.train_victims import train_victims
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.evaluation.training import TrainingPlan
@@ -32,7 +32,7 @@ def train_arms(
     """
     side = options.image_size or surveys["clean"].summary.side
     sets = ImageSets(surveys, side)
-    identities = {name: identity(surveyed) for name, surveyed in surveys.items()}
+    identities = sets.digests(surveys)
     runs = {(arm.label, seed): _run(arm, seed, options, side, identities) for arm in arms for seed in options.seeds}
     arm_of = {runs[arm.label, seed]: arm for arm in arms for seed in options.seeds}
 

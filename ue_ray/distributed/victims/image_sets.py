@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Hashable, Mapping
-from hashlib import sha256
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -12,12 +10,9 @@ import ray
 
 from ue_ray.distributed.survey import Survey
 from ue_ray.evaluation.countermeasures import parse
-from ue_ray.evaluation.job import is_output
 from ue_ray.evaluation.victim import load_data_set, purified
 from ue_ray.images.labelled import LabelledImages
-from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.listing import Listing, Source
-from ue_ray.storage.outputs.output import Output
 
 Images = Any  # a reference to LabelledImages
 
@@ -25,7 +20,8 @@ Images = Any  # a reference to LabelledImages
 class ImageSets:
     """References to sets of images; a task decodes each set, or makes it from others, when it is first asked for.
 
-    ``surveys``: the listed inputs, by name; ``side``: the side, in pixels, at which victims see the images.
+    ``surveys``: the listed inputs, by name; ``side``: the side, in pixels, at which victims see the images. All sets
+    have the classes of ``clean``, in its order; ``other test`` has those of ``other``.
     """
 
     def __init__(self, surveys: Mapping[str, Survey], side: int) -> None:
@@ -37,7 +33,17 @@ class ImageSets:
         if name in self._made:
             return self._made[name]
         survey = self._surveys[name]
-        return self.made(name, _load, survey.source, survey.table, survey.summary.class_names, self._side)
+        names = self._surveys["other" if name in ("other", "other test") else "clean"].summary.class_names
+        return self.made(name, _load, survey.source, survey.table, survey.summary.class_names, self._side, names)
+
+    def digests(self, names: Iterable[str]) -> dict[str, str]:
+        """Returns the digest of each set that ``loaded`` gives, by its name: what a kept result was made of."""
+        names = list(names)
+        return dict(zip(names, ray.get([_digest.remote(self.loaded(name)) for name in names]), strict=True))
+
+    def shared(self, name: str, other: str) -> int:
+        """Returns how many images of the set ``name`` the set ``other`` has too, by their pixels."""
+        return int(ray.get(_shared.remote(self.loaded(name), self.loaded(other))))
 
     def made(self, key: Hashable, make: Callable[..., LabelledImages], *arguments: Any) -> Images:
         """Returns what a task that calls ``make`` gives; of the same ``key`` there is one set."""
@@ -53,15 +59,16 @@ class ImageSets:
         return self.made((images, countermeasure), purified, images, measure)
 
 
-def identity(survey: Survey) -> str:
-    """Returns a text that differs for different images: the fingerprint of the listing and, of a committed output, the
-    digest of its manifest, since two outputs of one input have the same listing."""
-    digest = ""
-    if is_output(survey.source.uri):
-        manifest = Output(absolute(survey.source.uri)).manifest()
-        digest = sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-    return f"{survey.summary.fingerprint} {digest}"
+def _load(source: Source, table: pa.Table, names: list[str], side: int, class_names: list[str]) -> LabelledImages:
+    return load_data_set(source, Listing(table, names), side, class_names)
 
 
-def _load(source: Source, table: pa.Table, class_names: list[str], side: int) -> LabelledImages:
-    return load_data_set(source, Listing(table, class_names), side)
+@ray.remote
+def _shared(images: LabelledImages, others: LabelledImages) -> int:
+    known = set(others.digests())
+    return sum(digest in known for digest in images.digests())
+
+
+@ray.remote
+def _digest(images: LabelledImages) -> str:
+    return images.digest()

@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ue_ray.evaluation.measures import TRAIN_SETS, SummaryRow, chance_percent, percent, summarise
+from ue_ray.evaluation.measures import TRAIN_SETS, SummaryRow, chance_of, chance_percent, percent, summarise
 
 
 def console_table(results: Mapping[str, Any]) -> str:
     """Aligned lines, one per victim and train set; what countermeasures do; the guards."""
-    heading = ("victim", "train set", "final %", "peak %", "epoch", "train accuracy %", "seeds", "seconds")
+    heading = (
+        "victim",
+        "train set",
+        "final %",
+        "balanced %",
+        "peak %",
+        "epoch",
+        "train accuracy %",
+        "seeds",
+        "seconds",
+    )
     lines: list[Sequence[str]] = [heading]
     rows = summarise(results["runs"])
     for row in rows:
         labels = (row.label, *[""] * len(TRAIN_SETS))
         lines += [(label, name, *of.cells) for label, (name, of) in zip(labels, row.sets.items(), strict=False)]
-    chance = chance_percent(1 / results["data"]["clean"]["classes"])
+    chance = chance_percent(chance_of(results["runs"]))
     title = f"clean test accuracy, final and peak: lower is better protection; chance is {chance} %"
     parts = [[title], _aligned(lines)]
     if worst := worst_case(rows):
@@ -54,7 +64,7 @@ def headline(results: Mapping[str, Any]) -> str:
     protected, clean = best.sets["protected"], best.sets.get("clean")
     among = f", the most successful of {len(plain)} victims," if len(plain) > 1 else ""
     baseline = f"{percent(clean.final.mean)} % when trained on the clean ones; " if clean else ""
-    chance = chance_percent(1 / results["data"]["clean"]["classes"])
+    chance = chance_percent(chance_of(results["runs"]))
     sentence = (
         f"Trained on the protected images, {best.label}{among} reaches {percent(protected.final.mean)} % on clean test "
         f"images ({baseline}chance is {chance} %); at its best epoch it reached {percent(protected.peak.mean)} %."

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ue_ray.evaluation.gallery import GalleryItem
-from ue_ray.evaluation.measures import TRAIN_SETS, chance_percent, summarise
+from ue_ray.evaluation.measures import TRAIN_SETS, chance_of, chance_percent, summarise
 from ue_ray.evaluation.report.charts import learning_curves, verifications
 from ue_ray.evaluation.report.console import comparison, headline, worst_case
 from ue_ray.evaluation.report.pictures import gallery_rows
@@ -42,7 +42,7 @@ def html_page(results: Mapping[str, Any], gallery: Sequence[GalleryItem]) -> str
     """A document that refers to nothing outside itself. ``results``: as in results.json."""
     rows, data = summarise(results["runs"]), results["data"]
     runs_of = {row.label: {name: summary.runs for name, summary in row.sets.items()} for row in rows}
-    chance = 1 / data["clean"]["classes"]
+    chance = chance_of(results["runs"])
     confused = {title: {k: runs[k] for k in runs if k != "control"} for title, runs in runs_of.items()}
     return render(
         "evaluation.html.jinja",

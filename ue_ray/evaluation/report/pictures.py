@@ -12,12 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ue_ray.evaluation.gallery import GalleryItem
+from ue_ray.evaluation.gallery import CROP, GalleryItem
 from ue_ray.evaluation.measures import levels
-from ue_ray.images.quality import WINDOW, psnr, ssim
 
 SMALL = 128  # up to here a picture is enlarged without smoothing
-CROP = 256  # a larger gallery image shows its middle at full resolution: scaled down, delta would blur away
 
 
 def picture(pixels: NDArray[np.uint8], description: str) -> dict[str, Any]:
@@ -37,26 +35,20 @@ def gallery_rows(items: Sequence[GalleryItem], protected: Mapping[str, Any]) -> 
     if not items:
         return None
     deltas = [item.protected.astype(np.int16) - item.clean for item in items]
-    largest = [int(np.abs(delta).max()) / 255 for delta in deltas]
-    bound = (protected.get("epsilon") if protected.get("norm") == "linf" else None) or max(largest) or 1 / 255
+    largest = max(item.max_abs_delta for item in items)
+    bound = (protected.get("epsilon") if protected.get("norm") == "linf" else None) or largest or 1 / 255
     columns = ("clean", "protected", f"delta × {0.5 / bound:.3g}")
     rows = []
-    for item, delta, change in zip(items, deltas, largest, strict=True):
+    for item, delta in zip(items, deltas, strict=True):
         magnified = np.round(255 * np.clip(0.5 + 0.5 * delta / (255 * bound), 0, 1)).astype(np.uint8)
         shown = zip(columns, (item.clean, item.protected, magnified), strict=True)
-        pictures = [picture(_middle(pixels), f"{item.label}, {column}") for column, pixels in shown]
-        words = f"{_likeness(item)} · largest change {levels(change)}"
+        pictures = [picture(pixels, f"{item.label}, {column}") for column, pixels in shown]
+        words = f"{_likeness(item)} · largest change {levels(item.max_abs_delta)}"
         rows.append({"item": item, "change": words, "pictures": pictures})
     return {"columns": columns, "rows": rows, "bound": levels(bound), "crop": CROP}
 
 
-def _middle(pixels: NDArray[Any]) -> NDArray[Any]:
-    top, left = (max(0, (side - CROP) // 2) for side in pixels.shape[:2])
-    return pixels[top : top + CROP, left : left + CROP]
-
-
 def _likeness(item: GalleryItem) -> str:
     """PSNR and, of images that are large enough for it, SSIM."""
-    ratio = psnr(item.clean, item.protected)
-    words = f"PSNR {'∞' if isinf(ratio) else f'{ratio:.1f} dB'}"
-    return f"{words} · SSIM {ssim(item.clean, item.protected):.3f}" if min(item.clean.shape[:2]) >= WINDOW else words
+    words = f"PSNR {'∞' if isinf(item.psnr) else f'{item.psnr:.1f} dB'}"
+    return words if item.ssim is None else f"{words} · SSIM {item.ssim:.3f}"
