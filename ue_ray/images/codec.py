@@ -12,6 +12,7 @@ import numpy as np
 from PIL import AvifImagePlugin, ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from ue_ray.images.png import write_png
+from ue_ray.images.tiff import Unfit, by_the_tags, find_picture
 
 MAX_PIXELS = 150_000_000  # above the largest cameras' 100 to 150 megapixels
 
@@ -33,6 +34,7 @@ _WEBP_SIDE, _JPEG_SIDE = 16_383, 65_500  # the formats' own limits
 
 ANIMATION = "first frame of an animation"
 PAGES = "first page of several"
+PICTURE = "the largest page of several: the first is its preview"
 BAD_PROFILE = "unusable colour profile: colours as stored"
 NO_TRANSPARENCY = "transparency left out: JPEG has none"
 BAD_METADATA = "metadata left out: garbled or too large"
@@ -100,13 +102,16 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS, keep_metadata: bool = Fals
         Image.MAX_IMAGE_PIXELS = None if limit is None else max(limit, max_pixels)
         with Image.open(io.BytesIO(data), formats=formats()) as image:
             # The header says the size; the pixels are not decoded yet. Pillow itself only warns up to twice its limit.
+            page = find_picture(image, data) if image.format == "TIFF" else 0
             _check_size(image, max_pixels)
-            deep = ";16" in str(image.tile)
+            layout = str(image.tile)
             image.load()
             _check_size(image, max_pixels)  # an ICO or HEIF may hold more than its header says
-            return _picture(image, deep, keep_metadata)
+            return _picture(image, layout, page, keep_metadata)
     except ImageError:
         raise
+    except Unfit as error:
+        raise ImageError(str(error)) from error
     except Image.DecompressionBombError as error:
         raise ImageError(_too_large(max_pixels)) from error
     except Exception as error:  # Pillow's plugins raise anything from struct.error to MemoryError on hostile bytes
@@ -156,11 +161,14 @@ def resize(image: np.ndarray, side: int) -> np.ndarray:
     return np.array(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
 
 
-def _picture(image: Image.Image, deep: bool, keep_metadata: bool) -> Picture:
-    notes = _frames(image)
+def _picture(image: Image.Image, layout: str, page: int, keep_metadata: bool) -> Picture:
+    notes = [PICTURE] if page else _frames(image)
     metadata = _metadata(image, notes) if keep_metadata else {}
     profile = image.info.get("icc_profile")
-    colours, alpha = _apart(_upright(image), deep)
+    upright = _upright(image)
+    if image.format == "TIFF":
+        upright = by_the_tags(upright, image)
+    colours, alpha = _apart(upright, layout)
     rgb = np.array(_to_srgb(colours, profile, notes))
     return Picture(rgb, None if alpha is None else np.array(alpha), tuple(notes), metadata)
 
@@ -185,9 +193,14 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def _apart(image: Image.Image, deep: bool) -> tuple[Image.Image, Image.Image | None]:
+_PALE = {"L;2": 85, "L;4": 17}  # PNG's gray of few bits, scaled to 8; its transparent level is not
+
+
+def _apart(image: Image.Image, layout: str) -> tuple[Image.Image, Image.Image | None]:
     """The 8-bit colours, without alpha, in any mode that ``convert`` takes to RGB; and the alpha, if there is one."""
     key = image.info.get("transparency")
+    if isinstance(key, int) and (scale := _PALE.get(next((raw for raw in _PALE if f"'{raw}'" in layout), ""))):
+        key = image.info["transparency"] = key * scale
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PPM"):  # PPM: 16 bits held in 32
         wide = np.asarray(image)
         alpha = None if key is None else Image.fromarray(np.where(wide == key, 0, 255).astype(np.uint8))
@@ -196,7 +209,7 @@ def _apart(image: Image.Image, deep: bool) -> tuple[Image.Image, Image.Image | N
         raise ImageError("32-bit pixels have no defined white")
     if image.mode == "La":
         image = image.convert("LA")
-    if key is not None and image.mode == "RGB" and deep:
+    if key is not None and image.mode == "RGB" and ";16" in layout:
         image.info["transparency"] = tuple(value >> 8 for value in key)
     if key is not None or image.mode in ("P", "PA", "RGBa", "LA"):
         opaque = key is None and image.mode == "P"
