@@ -5,6 +5,7 @@ import signal
 from unittest.mock import Mock
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -12,7 +13,7 @@ from PIL import Image
 
 from ue_ray.distributed.protect import protect
 from ue_ray.distributed.verify import verify
-from ue_ray.errors import UserError
+from ue_ray.errors import RunError, UserError
 from ue_ray.images.codec import decode
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.delta_file import whole
@@ -92,6 +93,29 @@ def test_every_input_ends_as_protected_or_rejected(photos, protected):
     assert set(rejected) == {"ada/notes.txt", "bob/cut.png", "bob/empty.jpg", "stray.png"}
     assert rejected["stray.png"] == "not inside a class folder"
     assert len({row["sample_id"] for row in rows(output).values()}) == 43
+
+
+def test_nothing_protected_is_a_failure_with_its_reason(tmp_path):
+    """A Parquet file whose images are paths: what ``datasets`` writes of files that it did not embed."""
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    images = [{"bytes": None, "path": f"/elsewhere/{row}.png"} for row in range(12)]
+    table = pa.table({"image": pa.array(images, image), "label": ["ada", "bob"] * 6})
+    pq.write_table(table, tmp_path / "paths.parquet")
+    reason = r"nothing could be protected: 12 .*only paths.*\(such as paths\.parquet#\d+\)"
+    with pytest.raises(RunError, match=reason):
+        protect(str(tmp_path / "paths.parquet"), str(tmp_path / "out"), method="random")
+    assert not (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_rejections_are_said_with_an_example_and_a_control_as_such(photos, tmp_path, capsys):
+    protect(str(photos), str(tmp_path / "out"), method="random", epsilon="8/255")
+    said = capsys.readouterr()
+    lines = (said.out + said.err).splitlines()
+    assert "rejected: 1 not inside a class folder (such as stray.png)" in lines
+    assert "warning: random noise is a control: it does not protect" in lines
+    assert f"input: {photos}: 47 images in 2 classes: ada, bob" in lines
+    with pytest.raises(UserError, match=r"noise\.budget\.epsilon 8/255 there, 4/255 now"):
+        protect(str(photos), str(tmp_path / "out"), mode="resume", method="random", epsilon="4/255")
 
 
 def test_images_keep_their_size_and_stay_within_the_budget(photos, protected):

@@ -14,10 +14,11 @@ from ue_ray.distributed.console import say
 from ue_ray.distributed.crafting.craft import craft
 from ue_ray.distributed.crafting.workers import Workers
 from ue_ray.distributed.survey import Survey, survey
-from ue_ray.errors import UserError
+from ue_ray.errors import RunError, UserError
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import versions
 from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.methods import METHODS, new_method, noise_config
 from ue_ray.protection.class_map import labels_for_artifact
@@ -26,6 +27,7 @@ from ue_ray.protection.manifest import Manifest
 from ue_ray.protection.options import WorkerOptions
 from ue_ray.protection.shard import ShardResult, surviving_share
 from ue_ray.storage.filesystem import join
+from ue_ray.storage.inputs.labels import first_names
 from ue_ray.storage.outputs.layout import NOISE, WORK
 
 
@@ -79,7 +81,8 @@ def make_plan(job: Job) -> Plan:
     summary = surveyed.summary
     if job.source.split is not None:
         say(f"split: {job.source.split} of {', '.join(job.source.splits)}; --split chooses another")
-    say(f"input: {job.input}: {summary.count:,} images in {len(summary.class_names)} classes")
+    names = summary.class_names
+    say(f"input: {job.input}: {summary.count:,} images in {len(names)} classes: {first_names(names)}")
     if job.artifact is not None:
         labels_for_artifact(summary.class_names, job.artifact.config.class_names, job.class_map)
         config = job.artifact.config
@@ -120,6 +123,10 @@ def run(job: Job, plan: Plan) -> Manifest:
             f"{card.record['error']:.3f}: the goal, {card.record['goal']}, was not reached"
         )
     results = list(apply(plan.survey, noise_uri, output.uri, plan.workers.use_gpu, job.class_map))
+    if not any(result.record.protected for result in results):
+        raise RunError(f"nothing could be protected: {'; '.join(_rejections(results))}")
+    for rejection in _rejections(results):
+        say(f"rejected: {rejection}")
     facts = {
         "config": {"input": job.input, "output": output.uri, **job.given},
         "noise": plan.card["noise"],
@@ -150,15 +157,28 @@ def _measured(results: list[ShardResult]) -> dict[str, Any]:
     }
 
 
+def _rejections(results: list[ShardResult]) -> list[str]:
+    """Returns a line for each of the five most frequent reasons, with an example, and one for the rest."""
+    counts = sum((Counter(result.record.reasons) for result in results), Counter[str]())
+    examples = {reason: key for result in results for reason, key in result.examples.items()}
+    lines = [f"{count:,} {reason} (such as {examples[reason]})" for reason, count in counts.most_common(5)]
+    rest = counts.most_common()[5:]
+    return lines + [f"{sum(count for _, count in rest):,} for {len(rest)} other reasons"] * bool(rest)
+
+
 def report(manifest: Manifest, lossless: bool) -> None:
     """Says on the console what was committed, and what is to be noted of it."""
     for note, count in manifest["notes"].items():
         say(f"note: {note}: {count:,} images")
     if not lossless:
+        budget, change = Budget(**manifest["noise"]["budget"]), manifest.max_abs_delta
+        broken = budget.norm == "linf" and not budget.holds(change)
         say(
-            f"warning: jpeg kept {100 * manifest['surviving_share']:.0f} % of the noise, and breaks the budget: the "
-            f"largest change is {255 * manifest.max_abs_delta:.0f}/255"
+            f"warning: jpeg kept {100 * manifest['surviving_share']:.0f} % of the noise"
+            + f", and breaks the budget: the largest change is {255 * change:.0f}/255" * broken
         )
+    if manifest["noise"]["method"] == "random":
+        say("warning: random noise is a control: it does not protect")
     if manifest.protected and not manifest.max_abs_delta:
         say("warning: no image was changed: the budget is too small for images of this size")
     else:

@@ -6,7 +6,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -50,13 +50,14 @@ class Change:
 class ShardResult:
     """What a shard became: its record, the change measured on its outputs, and how many inputs a note was made on.
 
-    ``artifact``: the digest of the noise it was made with.
+    ``artifact``: the digest of the noise it was made with. ``examples``: a rejected key, by reason.
     """
 
     record: ShardRecord
     change: Change
     notes: dict[str, int]
     artifact: str = ""
+    examples: dict[str, str] = field(default_factory=dict)
 
     @property
     def largest_change(self) -> float:
@@ -130,7 +131,7 @@ class ShardProtector:
                     change += self._write(samples, writer, notes)
                     samples, pixels = [], 0
             change += self._write(samples, writer, notes)
-        result = ShardResult(writer.close(), change, dict(sorted(notes.items())), self.artifact)
+        result = ShardResult(writer.close(), change, dict(sorted(notes.items())), self.artifact, writer.examples())
         write_record(self.output, index, result.to_json())
         return result
 

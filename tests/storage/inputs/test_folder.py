@@ -76,7 +76,19 @@ def test_files_outside_class_folders_have_no_label_and_a_reason(tmp_path: Path):
     assert listing.class_names == ["a", "b"]
     assert listing.labels().tolist() == [-1, -1, -1, 0, 1]
     outside = "not inside a class folder"
-    assert list(reads(source).values()) == [outside, outside, outside, b"a/1", b"b/2"]
+    assert list(reads(source).values()) == [folder.SYSTEM.reason, outside, outside, b"a/1", b"b/2"]
+
+
+def test_what_a_system_left_is_no_class_and_no_picture(tmp_path: Path):
+    left = ["__MACOSX/cat/._1.png", "@eaDir/1.png", "cat/.DS_Store", "dog/Thumbs.db", "cat/.ipynb_checkpoints/1.png"]
+    source = make(tmp_path, "cat/1.png", "dog/1.png", *left)
+    assert source.list().class_names == ["cat", "dog"]
+    assert reads(source) == dict.fromkeys(left, folder.SYSTEM.reason) | {
+        "cat/1.png": b"cat/1.png",
+        "dog/1.png": b"dog/1.png",
+    }
+    with pytest.raises(UserError, match="only class 'cat'"):
+        make(tmp_path / "one", "cat/1.png", "__MACOSX/cat/._1.png").list()
 
 
 def test_links_are_followed_to_files_inside_the_root_only(tmp_path: Path):

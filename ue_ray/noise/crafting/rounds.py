@@ -59,6 +59,8 @@ class Rounds:
     def over(self, windows: Windows) -> Iterator[tuple[int, Window]]:
         """The rounds that are still to come, each with its number (from 1) and its window."""
         self._round_started = time.perf_counter()
+        if not self.rounds:  # a phase begins here, not where it was made
+            self.started = self._round_started
         if self.finished:
             return
         for window in windows:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.storage.filesystem import open_store
-from ue_ray.storage.inputs.labels import classes, first_names, numbered, unlabelled
+from ue_ray.storage.inputs.labels import classes, first_names, numbered, system_files, unlabelled
 from ue_ray.storage.inputs.listing import CHUNK_ROWS, NO_LABEL, Listing, by_chunks, ids_of, in_one
 from ue_ray.storage.local import LocalStore
 from ue_ray.storage.retry import persist
@@ -29,6 +29,7 @@ GLANCE = 1000
 READERS = 32  # threads that hide the latency of an object store
 
 MARKER = ReadFailure("a folder marker, not a file")
+SYSTEM = ReadFailure("a file of the operating system, no picture")
 OUTSIDE = ReadFailure("a link that leads outside the input folder")
 NOT_A_FILE = ReadFailure("not a regular file")
 TOO_LARGE = ReadFailure(f"file larger than {MAX_FILE_BYTES >> 30} GiB")
@@ -68,7 +69,8 @@ class FolderSource:
     def _listing(self, found: Iterator[tuple[bytes, int]]) -> Listing:
         paths, sizes = _sorted(found)
         keys = _as_text(paths)
-        names = pc.if_else(_markers(paths, sizes), None, classes(keys, self.labels))
+        unused = pc.or_(_markers(paths, sizes), system_files(keys))
+        names = pc.if_else(unused, None, classes(keys, self.labels))
         labels, class_names = numbered(names)
         columns = {"sample_id": ids_of(paths), "key": keys, "label": labels, "nbytes": sizes, "path": paths}
         expected = "one folder a class" if self.labels is None else f"labels by {self.labels}"
@@ -98,9 +100,10 @@ def _failures(rows: pa.Table, labels: str | None) -> list[ReadFailure | None]:
     """Why each row is not to be read; None where it is."""
     no_label = ReadFailure(unlabelled(labels))
     markers = _markers(rows["path"], rows["nbytes"]).to_pylist()
+    system = system_files(rows["key"]).to_pylist()
     return [
-        MARKER if marker else no_label if label == NO_LABEL else None
-        for marker, label in zip(markers, rows["label"].to_pylist(), strict=True)
+        MARKER if marker else SYSTEM if left else no_label if label == NO_LABEL else None
+        for marker, left, label in zip(markers, system, rows["label"].to_pylist(), strict=True)
     ]
 
 

@@ -15,6 +15,13 @@ from ue_ray.storage.inputs.listing import NO_LABEL, repeated
 _TABLES = (".csv", ".parquet")
 _FOLDER = r"^(?P<label>[^/.][^/]*)/"  # a hidden top folder (.cache) is no class
 
+_SYSTEM = r"(^|/)(__MACOSX|@eaDir|\.ipynb_checkpoints|\.Trash[^/]*|Thumbs\.db|desktop\.ini|\.DS_Store|\._[^/]*)(/|$)"
+
+
+def system_files(keys: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which keys are files that an operating system or an editor left: none of them is a picture, nor makes a class."""
+    return pc.match_substring_regex(keys, _SYSTEM)
+
 
 def is_table(labels: str) -> bool:
     """Whether ``labels`` names a table: a URI that ends in ``.csv`` or ``.parquet``."""

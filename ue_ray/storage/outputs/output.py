@@ -184,7 +184,8 @@ class Output:
 
     def _check_same(self, there: dict[str, Any], asked: dict[str, Any]) -> None:
         differences = sorted(
-            f"{name} {_shown(before)} there, {_shown(now)} now" for name, before, now in _differences(there, asked)
+            f"{name} {_shown(name, before)} there, {_shown(name, now)} now"
+            for name, before, now in _differences(there, asked)
         )
         if differences:
             more = f" (and {len(differences) - 3} more)" if len(differences) > 3 else ""
@@ -215,6 +216,8 @@ def _differences(there: Any, asked: Any, name: str = "") -> list[tuple[str, Any,
     return [] if there == asked else [(name, there, asked)]
 
 
-def _shown(value: Any) -> str:
+def _shown(name: str, value: Any) -> str:
+    if name.endswith("epsilon") and isinstance(value, float):
+        return f"{value * 255:g}/255"
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -118,6 +118,10 @@ class ShardWriter:
             )
         return self._record
 
+    def examples(self) -> dict[str, str]:
+        """The key of one rejected sample, the last, by reason."""
+        return {row["reason"]: row["key"] for row in self._rejected}
+
     def __enter__(self) -> "ShardWriter":
         return self
 
