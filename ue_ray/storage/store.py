@@ -78,10 +78,12 @@ class Store:
             return None
 
     def read_range(self, name: str, start: int, count: int) -> bytes:
-        """``count`` bytes of an object from ``start`` on. Raises OSError (EIO) where it has fewer."""
+        """``count`` bytes of an object from ``start`` on. Raises OSError (ENODATA, at once) where it has fewer."""
 
         def read() -> bytes:
             with self.open(name) as file:
+                if file.size() < start + count:
+                    raise OSError(errno.ENODATA, "shorter than expected")
                 return _exactly(count, file.read_at(count, start))
 
         return persist(read)
