@@ -76,6 +76,7 @@ POD = fields(
     metadata=fields(labels=TEXTS, annotations=TEXTS),
     spec=fields(
         "containers",
+        automountServiceAccountToken=FLAG,
         containers=several(CONTAINER),
         restartPolicy=one_of("Always", "OnFailure", "Never"),
         securityContext=POD_SECURITY,
@@ -194,6 +195,16 @@ SCHEMAS = {
                     ports=several(fields("port", port=COUNT, protocol=one_of("TCP", "UDP"))),
                 )
             ),
+        ),
+    ),
+    "PodMonitor": _kind(
+        "monitoring.coreos.com/v1",
+        "PodMonitor",
+        fields(
+            "selector",
+            "podMetricsEndpoints",
+            selector=fields(matchLabels=TEXTS),
+            podMetricsEndpoints=several(fields(port=NAME, path=TEXT, interval=TEXT)),
         ),
     ),
 }

@@ -82,7 +82,7 @@ def test_ray_version_satisfies_pyproject() -> None:
     assert "default" in ray.extras, "`ray job submit` needs ray[default]"
 
 
-@pytest.mark.parametrize("name", [*KUBERAY, "network-policy.yaml"])
+@pytest.mark.parametrize("name", [*KUBERAY, "network-policy.yaml", "pod-monitor.yaml"])
 def test_kubernetes_files_have_no_unknown_field(name: str) -> None:
     document = load_yaml(name)
     schema = SCHEMAS[document["kind"]]
@@ -158,6 +158,28 @@ def test_the_network_policy_covers_every_pod(name: str) -> None:
     assert policy["ingress"][0] == {"from": [{"podSelector": {"matchLabels": chosen}}]}
     for template in pod_templates(load_yaml(name)):
         assert chosen.items() <= template["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("name", KUBERAY)
+def test_ray_pods_say_what_disk_they_need_and_serve_metrics(name: str) -> None:
+    spec = load_yaml(name)["spec"]
+    cluster = spec.get("rayClusterSpec", spec)
+    workers = [group["template"]["spec"] for group in cluster["workerGroupSpecs"]]
+    monitored = load_yaml("pod-monitor.yaml")["spec"]["podMetricsEndpoints"]
+    for pod in [cluster["headGroupSpec"]["template"]["spec"], *workers]:
+        (container,) = pod["containers"]
+        assert all("ephemeral-storage" in container["resources"][kind] for kind in ("requests", "limits"))
+        assert {port["name"]: port["containerPort"] for port in container["ports"]}["metrics"] == 8080
+        assert monitored == [{"port": "metrics"}]
+    assert all(pod["automountServiceAccountToken"] is False for pod in workers), "only the head talks to Kubernetes"
+
+
+def test_the_job_asks_for_as_many_workers_as_there_may_be_gpus() -> None:
+    spec = load_yaml("rayjob-protect.yaml")["spec"]
+    (gpus,) = [group for group in spec["rayClusterSpec"]["workerGroupSpecs"] if group["groupName"] == "gpu-workers"]
+    asked = re.search(r"--num-workers (\d+)", spec["entrypoint"])
+    assert asked is not None
+    assert int(asked[1]) == gpus["maxReplicas"]
 
 
 @pytest.mark.parametrize("name", KUBERAY)
