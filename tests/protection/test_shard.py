@@ -9,6 +9,7 @@ from tests.device import COMPUTE
 from tests.noise.test_contract import config_for
 from ue_ray.errors import UserError
 from ue_ray.images.codec import decode, encode
+from ue_ray.images.quality import psnr, ssim
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.methods import open_noise
@@ -57,6 +58,18 @@ def test_a_shard_holds_every_good_image_and_the_reason_of_every_bad_one(folder):
     for row in pq.read_table(folder / "out" / "data" / "part-00003.parquet").to_pylist():
         before = decode((folder / "in" / row["image"]["path"]).read_bytes()).rgb
         assert np.abs(decode(row["image"]["bytes"]).rgb.astype(int) - before).max() <= 8
+
+
+@pytest.mark.parametrize("encoding", ["png", "jpeg"])
+def test_each_image_has_the_psnr_and_ssim_of_what_was_written(folder, encoding):
+    Image.new("RGB", (10, 30)).save(folder / "in" / "3" / "small.png")
+    shards, listing = protector(folder, "out", encoding=encoding)
+    shards.protect(0, listing.table)
+    for row in rows_of(folder, "out"):
+        before = decode((folder / "in" / row["image"]["path"]).read_bytes()).rgb
+        after = decode(row["image"]["bytes"]).rgb
+        assert row["psnr"] == pytest.approx(psnr(before, after))
+        assert row["ssim"] == (pytest.approx(ssim(before, after)) if "small" not in row["image"]["path"] else None)
 
 
 @pytest.mark.parametrize("encoding", ["png", "webp", "jpeg"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ue_ray.images.quality import WINDOW, psnr, ssim
+from ue_ray.images.quality import has_window, psnr, ssim
 
 CROP = 256  # of a larger image the middle is kept, at full resolution: scaled down, delta would blur away
 
@@ -16,9 +16,8 @@ CROP = 256  # of a larger image the middle is kept, at full resolution: scaled d
 class GalleryItem:
     """One image before and after protection.
 
-    ``clean`` and ``protected``: its middle, uint8 [h,w,3], at most ``CROP`` pixels a side. ``psnr`` in dB and
-    ``max_abs_delta`` in [0, 1] units are of the whole image. ``ssim`` is of its middle, since that of a large photo
-    takes gigabytes; None where it is too small.
+    ``clean`` and ``protected``: its middle, uint8 [h,w,3], at most ``CROP`` pixels a side. ``psnr`` in dB, ``ssim``
+    and ``max_abs_delta`` in [0, 1] units are of the whole image; ``ssim`` is None where that is too small.
     """
 
     key: str
@@ -32,10 +31,9 @@ class GalleryItem:
     @classmethod
     def of(cls, key: str, label: str, clean: NDArray[np.uint8], protected: NDArray[np.uint8]) -> GalleryItem:
         """Makes an item of whole images, uint8 [H,W,3] of one shape."""
-        middles = _middle(clean), _middle(protected)
-        similarity = ssim(*middles) if min(clean.shape[:2]) >= WINDOW else None
+        similarity = ssim(clean, protected) if has_window(clean) else None
         largest = int(np.abs(clean.astype(np.int16) - protected).max()) / 255
-        return cls(key, label, *middles, psnr(clean, protected), similarity, largest)
+        return cls(key, label, _middle(clean), _middle(protected), psnr(clean, protected), similarity, largest)
 
 
 def _middle(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ue_ray.errors import RunError
 from ue_ray.images.codec import ENCODINGS, NO_TRANSPARENCY, ImageError, Picture, decode
+from ue_ray.images.quality import Likeness, has_window, psnr_of, ssim
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.crafted import Noise
 from ue_ray.protection.class_map import ClassMap, labels_for_artifact
@@ -30,15 +31,22 @@ class Change:
     """What was measured on decoded outputs.
 
     ``largest`` is the largest change of a pixel's channel, in [0, 1] units. ``survived`` and ``applied`` are sums over
-    all pixels, in squared 8-bit levels: of the change before encoding times the change after, and of its square.
+    all pixels, in squared 8-bit levels: of the change before encoding times the change after, and of its square;
+    ``written`` is that of the square of the change after.
     """
 
     largest: float = 0.0
     survived: int = 0
     applied: int = 0
+    written: int = 0
 
     def __add__(self, other: Change) -> Change:
-        return Change(max(self.largest, other.largest), self.survived + other.survived, self.applied + other.applied)
+        return Change(
+            max(self.largest, other.largest),
+            self.survived + other.survived,
+            self.applied + other.applied,
+            self.written + other.written,
+        )
 
     @property
     def surviving_share(self) -> float:
@@ -145,8 +153,11 @@ class ShardProtector:
                 writer.add_rejected(sample.sample_id, sample.key, str(error), sample.label)
                 continue
             # Bytes of our own making: decoded here, in this process.
-            total += self._change(sample, image, decode(encoded, self.handling.max_pixels))
-            writer.add_protected(sample.sample_id, encoded, sample.key, sample.label)
+            decoded = decode(encoded, self.handling.max_pixels)
+            change = self._change(sample, image, decoded)
+            likeness = _likeness(sample.image, decoded.rgb, change)
+            writer.add_protected(sample.sample_id, encoded, sample.key, sample.label, likeness)
+            total += change
             notes.update(self._notes(sample.picture))
         return total
 
@@ -182,8 +193,14 @@ def _change(original: np.ndarray, protected: np.ndarray, decoded: np.ndarray) ->
         largest = max(int(after.max()), -int(after.min())) / 255
         applied = int((before * before).sum(dtype=np.int64))
         survived = applied if after is before else int((before * after).sum(dtype=np.int64))
-        total += Change(largest, survived, applied)
+        written = applied if after is before else int((after * after).sum(dtype=np.int64))
+        total += Change(largest, survived, applied, written)
     return total
+
+
+def _likeness(original: np.ndarray, written: np.ndarray, change: Change) -> Likeness:
+    decibels = psnr_of(change.written, original.size) if change.written else None
+    return Likeness(decibels, ssim(original, written) if has_window(original) else None)
 
 
 def _same_alpha(before: Picture, after: Picture) -> bool:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ import pytest
 from tests.storage.hostile import hostile_keys
 from ue_ray.errors import RunError
 from ue_ray.images.codec import decode, encode
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.listing import sample_id
 from ue_ray.storage.outputs.formats import FORMATS, format_of
@@ -208,7 +210,24 @@ def test_webdataset_groups_a_tar_by_the_name_up_to_its_first_dot(tmp_path: Path)
             "key": key,
             "label": label_of(key),
             "class_name": CLASSES[label_of(key)],
+            "psnr": None,
+            "ssim": None,
         }
+
+
+def test_each_format_says_how_like_its_original_an_image_is(tmp_path: Path):
+    for format in FORMATS:
+        with ShardWriter(str(tmp_path / format), 0, CLASSES, format) as writer:
+            writer.add_protected("0", image_of("a"), "Cat/a.png", 0, Likeness(34.5, 0.9))
+    rows = [
+        *pq.read_table(tmp_path / "parquet" / "data").to_pylist(),
+        *pq.read_table(tmp_path / "imagefolder" / "index").to_pylist(),
+    ]
+    with tarfile.open(tmp_path / "webdataset" / "data" / "part-00000.tar") as tar:
+        facts = tar.extractfile(tar.getmembers()[2])
+        assert facts
+        rows.append(json.loads(facts.read()))
+    assert [(row["psnr"], row["ssim"]) for row in rows] == [(34.5, 0.9)] * 3
 
 
 def test_names_end_in_the_encoding(tmp_path: Path):
@@ -242,8 +261,8 @@ def test_many_images_are_written_with_few_in_memory(tmp_path: Path, monkeypatch:
     held: list[int] = []
     add: Callable = ImageFolderWriter.add
 
-    def watched(self: ImageFolderWriter, entry: Entry) -> None:
-        add(self, entry)
+    def watched(self: ImageFolderWriter, *entry: Any) -> None:
+        add(self, *entry)
         held.append(self._pending_bytes)
 
     monkeypatch.setattr(ImageFolderWriter, "add", watched)

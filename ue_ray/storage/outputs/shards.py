@@ -12,12 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.inputs.listing import NO_LABEL
 from ue_ray.storage.outputs.formats import FORMATS
 from ue_ray.storage.outputs.formats.base import Entry, Place, Writer
 from ue_ray.storage.outputs.layout import REJECTED_PART
 
 _REJECTED = pa.schema([("sample_id", pa.string()), ("key", pa.string()), ("reason", pa.string())])
+_UNMEASURED = Likeness()
 
 
 def plan_shards(nbytes: np.ndarray, max_rows: int = 1024, max_bytes: int = 64 << 20) -> list[tuple[int, int]]:
@@ -89,13 +91,16 @@ class ShardWriter:
         self._rejected: list[dict] = []
         self._record: ShardRecord | None = None
 
-    def add_protected(self, sample_id: str, image: bytes, key: str, label: int) -> None:
-        """Add one protected image, encoded; ``key`` is shown to readers as the file it came from."""
+    def add_protected(
+        self, sample_id: str, image: bytes, key: str, label: int, likeness: Likeness = _UNMEASURED
+    ) -> None:
+        """Add one protected image, encoded; ``key`` is shown to readers as the file it came from, ``likeness`` how
+        much the image is like its original."""
         if self._data is None:
             staging = self._stack.enter_context(self._place.staged(self._data_name))
             self._data = self._format.writer(staging, self._place)
             self._stack.callback(self._data.discard)
-        self._data.add(Entry(sample_id, key, label, image))
+        self._data.add(Entry(sample_id, key, label, image), likeness)
         self._protected += 1
 
     def add_rejected(self, sample_id: str, key: str, reason: str, label: int = NO_LABEL) -> None:

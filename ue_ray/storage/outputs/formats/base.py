@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ue_ray.errors import ReadFailure
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.outputs.layout import STAGING
 from ue_ray.storage.outputs.names import class_folders, export_name
@@ -63,7 +64,8 @@ class Writer(ABC):
         self.place = place
 
     @abstractmethod
-    def add(self, entry: Entry) -> None: ...
+    def add(self, entry: Entry, likeness: Likeness) -> None:
+        """``likeness``: of the image beside its original."""
 
     @abstractmethod
     def close(self) -> None:

@@ -10,6 +10,7 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ue_ray.errors import ReadFailure
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.filesystem import join
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.outputs.formats.base import Entry, Format, Place, Reader, Writer
@@ -33,6 +35,8 @@ _INDEX = pa.schema(
         ("label", pa.int64()),
         ("bytes", pa.int64()),
         ("sha256", pa.string()),
+        ("psnr", pa.float64()),
+        ("ssim", pa.float64()),
     ]
 )
 
@@ -50,7 +54,7 @@ class ImageFolderWriter(Writer):
         self._pending_bytes = 0
         self._rows: list[dict[str, Any]] = []
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, likeness: Likeness) -> None:
         name = self.place.image_name(entry.sample_id, entry.key, entry.label)
         size = len(entry.image)
         while self._pending and (len(self._pending) >= _THREADS or self._pending_bytes + size > _PENDING_BYTES):
@@ -66,6 +70,7 @@ class ImageFolderWriter(Writer):
                 "label": entry.label,
                 "bytes": size,
                 "sha256": digest,
+                **asdict(likeness),
             }
         )
 

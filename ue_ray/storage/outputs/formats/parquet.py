@@ -1,7 +1,8 @@
-"""``data/part-00000.parquet``: sample_id, image and label, with the features that Hugging Face datasets reads."""
+"""``data/part-00000.parquet``: sample_id, image, label, psnr and ssim, as Hugging Face datasets reads them."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ue_ray.errors import ReadFailure
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.inputs.parquet import ParquetSource, mean_image_bytes
 from ue_ray.storage.outputs.formats.base import Entry, Format, Place, Reader, Writer
 from ue_ray.storage.outputs.layout import PARQUET_PART
@@ -32,14 +34,22 @@ class ParquetWriter(Writer):
             staging,
             self._schema,
             # An encoded image does not compress further; ids and labels do.
-            compression={"sample_id": "zstd", "image.bytes": "none", "image.path": "zstd", "label": "zstd"},
+            compression={
+                "sample_id": "zstd",
+                "image.bytes": "none",
+                "image.path": "zstd",
+                "label": "zstd",
+                "psnr": "zstd",
+                "ssim": "zstd",
+            },
             use_dictionary=["label"],
-            write_statistics=["label"],
+            write_statistics=["label", "psnr", "ssim"],
         )
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, likeness: Likeness) -> None:
         image = {"bytes": entry.image, "path": entry.key}
-        self._pending.append({"sample_id": entry.sample_id, "image": image, "label": entry.label})
+        row = {"sample_id": entry.sample_id, "image": image, "label": entry.label, **asdict(likeness)}
+        self._pending.append(row)
         self._pending_bytes += len(entry.image)
         if len(self._pending) >= _FLUSH_ROWS or self._pending_bytes >= _FLUSH_BYTES:
             self._flush()
@@ -88,9 +98,17 @@ def _schema(class_names: list[str]) -> pa.Schema:
         "sample_id": {"dtype": "string", "_type": "Value"},
         "image": {"_type": "Image"},
         "label": {"names": class_names, "_type": "ClassLabel"},
+        "psnr": {"dtype": "float64", "_type": "Value"},
+        "ssim": {"dtype": "float64", "_type": "Value"},
     }
     return pa.schema(
-        [("sample_id", pa.string()), ("image", _IMAGE), ("label", pa.int64())],
+        [
+            ("sample_id", pa.string()),
+            ("image", _IMAGE),
+            ("label", pa.int64()),
+            ("psnr", pa.float64()),
+            ("ssim", pa.float64()),
+        ],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
 
