@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 
 from ue_ray.errors import RunError
-from ue_ray.images.codec import ENCODINGS, NO_TRANSPARENCY, ImageError, Picture, decode
+from ue_ray.images.codec import NO_TRANSPARENCY, ImageError, Picture, decode
 from ue_ray.images.quality import Likeness, has_window, psnr_of, ssim
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.crafted import Noise
 from ue_ray.protection.class_map import ClassMap, labels_for_artifact
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
+from ue_ray.storage.outputs.names import NO_HASHES
 from ue_ray.storage.outputs.records import is_intact, read_record, write_record
 from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
 
@@ -58,7 +59,8 @@ class Change:
 class ShardResult:
     """What a shard became: its record, the change measured on its outputs, and how many inputs a note was made on.
 
-    ``artifact``: the digest of the noise it was made with. ``examples``: a rejected key, by reason.
+    ``artifact``: the digest of the noise it was made with. ``examples``: a rejected key, by reason. ``renamed`` and
+    ``extensions``: those of the ShardWriter.
     """
 
     record: ShardRecord
@@ -66,6 +68,8 @@ class ShardResult:
     notes: dict[str, int]
     artifact: str = ""
     examples: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+    extensions: dict[str, int] = field(default_factory=dict)
 
     @property
     def largest_change(self) -> float:
@@ -93,7 +97,7 @@ class BudgetBroken(RunError):
 
 class ShardProtector:
     """Protects shards of one listing with one artifact, of which ``noise`` gives the deltas, those of its own classes
-    or of others by ``class_map``."""
+    or of others by ``class_map``. ``shared``: what ``shared_names`` found of the listing."""
 
     def __init__(
         self,
@@ -104,8 +108,10 @@ class ShardProtector:
         output: str,
         handling: Handling = DEFAULT_HANDLING,
         class_map: ClassMap | None = None,
+        shared: np.ndarray = NO_HASHES,
     ) -> None:
         self.source = source
+        self.shared = shared
         self.class_names = class_names
         self.output = output
         self.handling = handling
@@ -125,8 +131,8 @@ class ShardProtector:
     def protect(self, index: int, rows: pa.Table) -> ShardResult:
         """Write shard ``index``, made of ``rows`` of the listing. Safe to repeat: the same rows give the same file."""
         change, notes = Change(), Counter[str]()
-        extension = ENCODINGS[self.handling.encoding]
-        with ShardWriter(self.output, index, self.class_names, self.handling.format, extension) as writer:
+        format, extension = self.handling.format, self.handling.extension
+        with ShardWriter(self.output, index, self.class_names, format, extension, self.shared) as writer:
             samples: list[Sample] = []
             pixels = 0
             for entry in decode_rows(self.source, rows, self.handling):
@@ -139,7 +145,15 @@ class ShardProtector:
                     change += self._write(samples, writer, notes)
                     samples, pixels = [], 0
             change += self._write(samples, writer, notes)
-        result = ShardResult(writer.close(), change, dict(sorted(notes.items())), self.artifact, writer.examples())
+        result = ShardResult(
+            writer.close(),
+            change,
+            dict(sorted(notes.items())),
+            self.artifact,
+            writer.examples(),
+            writer.renamed,
+            dict(writer.extensions),
+        )
         write_record(self.output, index, result.to_json())
         return result
 

@@ -55,7 +55,7 @@ class ImageFolderWriter(Writer):
         self._rows: list[dict[str, Any]] = []
 
     def add(self, entry: Entry, likeness: Likeness) -> None:
-        name = self.place.image_name(entry.sample_id, entry.key, entry.label)
+        name = self.place.names.name(entry.sample_id, entry.key, entry.label)
         size = len(entry.image)
         while self._pending and (len(self._pending) >= _THREADS or self._pending_bytes + size > _PENDING_BYTES):
             self._wait()
@@ -85,7 +85,7 @@ class ImageFolderWriter(Writer):
 
     @staticmethod
     def forget(place: Place, sample_id: str, key: str, label: int) -> None:
-        place.remove(f"{DATA}/{place.image_name(sample_id, key, label)}")
+        place.remove(f"{DATA}/{place.names.name(sample_id, key, label)}")
 
     def _publish(self, name: str, data: bytes) -> None:
         with self.place.staged(name) as staging, open(staging, "wb") as file:
@@ -127,4 +127,4 @@ class ImageFolderReader(Reader):
         return FolderSource(join(self.uri, DATA)).read(rows)
 
 
-IMAGEFOLDER = Format(INDEX_PART, ImageFolderWriter, ImageFolderReader)
+IMAGEFOLDER = Format(INDEX_PART, ImageFolderWriter, ImageFolderReader, dots=True)

@@ -1,7 +1,7 @@
 """``data/part-00000.parquet``: sample_id, image, label, psnr and ssim, as Hugging Face datasets reads them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -27,7 +27,7 @@ class ParquetWriter(Writer):
 
     def __init__(self, staging: str, place: Place) -> None:
         super().__init__(staging, place)
-        self._schema = _schema(place.class_names)
+        self._schema = _schema(place.names.class_names)
         self._pending: list[dict] = []
         self._pending_bytes = 0
         self._writer = pq.ParquetWriter(
@@ -92,12 +92,12 @@ class ParquetReader(Reader):
         return ParquetSource(self.uri).read(rows)
 
 
-def _schema(class_names: list[str]) -> pa.Schema:
+def _schema(class_names: Sequence[str]) -> pa.Schema:
     """The columns, with the Hugging Face features that make ``datasets`` show images and class names."""
     features = {
         "sample_id": {"dtype": "string", "_type": "Value"},
         "image": {"_type": "Image"},
-        "label": {"names": class_names, "_type": "ClassLabel"},
+        "label": {"names": list(class_names), "_type": "ClassLabel"},
         "psnr": {"dtype": "float64", "_type": "Value"},
         "ssim": {"dtype": "float64", "_type": "Value"},
     }
@@ -113,4 +113,4 @@ def _schema(class_names: list[str]) -> pa.Schema:
     )
 
 
-PARQUET = Format(PARQUET_PART, ParquetWriter, ParquetReader)
+PARQUET = Format(PARQUET_PART, ParquetWriter, ParquetReader, dots=None)

@@ -42,13 +42,13 @@ class WebDatasetWriter(Writer):
         self._tar = tarfile.open(staging, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
 
     def add(self, entry: Entry, likeness: Likeness) -> None:
-        name = self.place.image_name(entry.sample_id, entry.key, entry.label)
-        stem = name.removesuffix(self.place.extension)
+        name = self.place.names.name(entry.sample_id, entry.key, entry.label)
+        stem = name.removesuffix(self.place.names.extension)
         facts = {
             "sample_id": entry.sample_id,
             "key": entry.key,
             "label": entry.label,
-            "class_name": self.place.class_names[entry.label],
+            "class_name": self.place.names.class_names[entry.label],
             **asdict(likeness),
         }
         self._write(name, entry.image)
@@ -114,4 +114,4 @@ def _image(store: Store, name: str, offset: int, size: int) -> bytes | ReadFailu
     return attempt(store, partial(store.read_range, name, offset, size))
 
 
-WEBDATASET = Format(TAR_PART, WebDatasetWriter, WebDatasetReader)
+WEBDATASET = Format(TAR_PART, WebDatasetWriter, WebDatasetReader, dots=False)
