@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,14 @@ class GalleryItem:
         """Makes an item of whole images, uint8 [H,W,3] of one shape."""
         similarity = ssim(clean, protected) if has_window(clean) else None
         largest = int(np.abs(clean.astype(np.int16) - protected).max()) / 255
-        return cls(key, label, _middle(clean), _middle(protected), psnr(clean, protected), similarity, largest)
+        before, after = (_middle(pixels, CROP) for pixels in (clean, protected))
+        return cls(key, label, before, after, psnr(clean, protected), similarity, largest)
+
+    def cropped(self, side: int) -> GalleryItem:
+        """The same image, less of it shown."""
+        return replace(self, clean=_middle(self.clean, side), protected=_middle(self.protected, side))
 
 
-def _middle(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    top, left = (max(0, (side - CROP) // 2) for side in pixels.shape[:2])
-    return pixels[top : top + CROP, left : left + CROP].copy()
+def _middle(pixels: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    top, left = (max(0, (side - most) // 2) for side in pixels.shape[:2])
+    return pixels[top : top + most, left : left + most].copy()

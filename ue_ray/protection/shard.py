@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -17,6 +16,7 @@ from ue_ray.images.quality import Likeness, has_window, psnr_of, ssim
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.crafted import Noise
 from ue_ray.protection.class_map import ClassMap, labels_for_artifact
+from ue_ray.protection.looks import Look, Looks
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.outputs.names import NO_HASHES
@@ -60,7 +60,7 @@ class ShardResult:
     """What a shard became: its record, the change measured on its outputs, and how many inputs a note was made on.
 
     ``artifact``: the digest of the noise it was made with. ``examples``: a rejected key, by reason. ``renamed`` and
-    ``extensions``: those of the ShardWriter.
+    ``extensions``: those of the ShardWriter. ``looks``: images to be shown.
     """
 
     record: ShardRecord
@@ -70,11 +70,7 @@ class ShardResult:
     examples: dict[str, str] = field(default_factory=dict)
     renamed: dict[str, str] = field(default_factory=dict)
     extensions: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def largest_change(self) -> float:
-        """Of a pixel's channel, in [0, 1] units."""
-        return self.change.largest
+    looks: Looks = field(default_factory=Looks)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -83,12 +79,9 @@ class ShardResult:
     def from_json(cls, text: str) -> ShardResult:
         fields = json.loads(text)
         fields["record"] = ShardRecord.from_json(json.dumps(fields["record"]))
-        return cls(**{**fields, "change": Change(**fields["change"])})
-
-
-def surviving_share(results: Iterable[ShardResult]) -> float:
-    """Of the whole run: the ratio of the sums."""
-    return sum((result.change for result in results), Change()).surviving_share
+        fields["change"] = Change(**fields["change"])
+        fields["looks"] = Looks.from_json(fields.get("looks", {}))
+        return cls(**fields)
 
 
 class BudgetBroken(RunError):
@@ -130,7 +123,7 @@ class ShardProtector:
 
     def protect(self, index: int, rows: pa.Table) -> ShardResult:
         """Write shard ``index``, made of ``rows`` of the listing. Safe to repeat: the same rows give the same file."""
-        change, notes = Change(), Counter[str]()
+        change, notes, looks = Change(), Counter[str](), list[Look]()
         format, extension = self.handling.format, self.handling.extension
         with ShardWriter(self.output, index, self.class_names, format, extension, self.shared) as writer:
             samples: list[Sample] = []
@@ -142,9 +135,9 @@ class ShardProtector:
                 samples.append(entry)
                 pixels += entry.image.size // 3
                 if len(samples) == GRAIN or pixels >= GRAIN_PIXELS:
-                    change += self._write(samples, writer, notes)
+                    change += self._write(samples, writer, notes, looks)
                     samples, pixels = [], 0
-            change += self._write(samples, writer, notes)
+            change += self._write(samples, writer, notes, looks)
         result = ShardResult(
             writer.close(),
             change,
@@ -153,11 +146,12 @@ class ShardProtector:
             writer.examples(),
             writer.renamed,
             dict(writer.extensions),
+            Looks.of(looks),
         )
         write_record(self.output, index, result.to_json())
         return result
 
-    def _write(self, samples: list[Sample], writer: ShardWriter, notes: Counter[str]) -> Change:
+    def _write(self, samples: list[Sample], writer: ShardWriter, notes: Counter[str], looks: list[Look]) -> Change:
         """Perturb and write ``samples``, count their notes; returns the change measured on what was written."""
         total = Change()
         for sample, image in zip(samples, self._protected(samples), strict=True):
@@ -171,6 +165,7 @@ class ShardProtector:
             change = self._change(sample, image, decoded)
             likeness = _likeness(sample.image, decoded.rgb, change)
             writer.add_protected(sample.sample_id, encoded, sample.key, sample.label, likeness)
+            looks.append(Look(sample.sample_id, sample.label, writer.index, likeness))
             total += change
             notes.update(self._notes(sample.picture))
         return total

@@ -121,6 +121,13 @@ class Names:
         names = (_marked(*self._parts(key, label), sample_id) for key, label, sample_id in zip(*columns, strict=True))
         return np.fromiter(map(_hash, names), np.uint64, rows.num_rows)
 
+    def replaced(self, key: str) -> str | None:
+        """The extension of a key that is replaced, as in ``.jpg``, or ``none``; None where it is kept."""
+        stem, extension = self._stem(key)
+        if key == f"{stem}{extension}":
+            return None
+        return key[len(stem) :].lower() or "none"
+
     def _stem(self, file: str) -> tuple[str, str]:
         """The name of a file without its extension, and the extension that it gets."""
         stem, _, extension = file.rpartition(".")

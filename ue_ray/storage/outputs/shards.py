@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from posixpath import splitext
 from types import TracebackType
 
 import numpy as np
@@ -93,7 +92,7 @@ class ShardWriter:
     ) -> None:
         self._format = FORMATS[format]
         self._place = Place(root_uri, Names(class_names, extension, bool(self._format.dots), shared))
-        self._index = index
+        self.index = index
         self.renamed: dict[str, str] = {}
         self.extensions = Counter[str]()
         self._data_name = self._format.pattern.format(index)
@@ -130,7 +129,7 @@ class ShardWriter:
         if self._record is None:
             files = [self._publish_data(), self._publish_rejected()]
             self._record = ShardRecord(
-                index=self._index,
+                index=self.index,
                 protected=self._protected,
                 rejected=len(self._rejected),
                 files=tuple(file for file in files if file),
@@ -147,8 +146,8 @@ class ShardWriter:
         name = names.name(sample_id, key, label)
         if names.is_changed(name, key, label):
             self.renamed[key] = name
-        if (before := splitext(key)[1].lower()) != (after := splitext(name)[1].lower()):
-            self.extensions[f"{before or 'none'} -> {after}"] += 1
+        if replaced := names.replaced(key):
+            self.extensions[f"{replaced} -> {names.extension}"] += 1
 
     def __enter__(self) -> "ShardWriter":
         return self
