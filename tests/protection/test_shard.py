@@ -14,8 +14,10 @@ from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.methods import open_noise
 from ue_ray.protection.shard import BudgetBroken, Change, ShardProtector, ShardResult
+from ue_ray.storage.inputs.listing import sample_id
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.samples import Handling, Rejected, Sample, decode_rows
+from ue_ray.storage.outputs.formats import shared_names
 
 
 @pytest.fixture
@@ -30,7 +32,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def protector(folder, output, **handling):
+def protector(folder, output, **options):
+    handling = Handling(**options)
     source = open_source(str(folder / "in"))
     listing = source.list()
     artifact = NoiseArtifact(config_for("random", "class-wise", "online", Budget(8 / 255)))
@@ -40,7 +43,8 @@ def protector(folder, output, **handling):
         artifact,
         open_noise(artifact, COMPUTE),
         str(folder / output),
-        Handling(**handling),
+        handling,
+        shared=shared_names(handling.format, listing.class_names, handling.extension, listing.table),
     )
     return shards, listing
 
@@ -79,6 +83,21 @@ def test_a_shard_done_twice_is_the_same_file(folder, encoding):
         for output in "ab"
     )
     assert first == second  # sha256 included
+
+
+def test_names_that_two_shards_would_share_are_kept_apart_and_the_same_when_done_again(folder):
+    for name in ("photo.png", "Photo.bmp"):
+        Image.new("RGB", (16, 16)).save(folder / "in" / "7" / name)
+    for _ in range(2):  # as a run that goes on does
+        shards, listing = protector(folder, "out", format="imagefolder")
+        keys = listing.table["key"].to_pylist()
+        renamed = {}
+        for index, row in enumerate(map(keys.index, ("7/Photo.bmp", "7/photo.png", "3/0.png"))):
+            renamed |= shards.protect(index, listing.table.slice(row, 1)).renamed
+        ids = {key: sample_id(key) for key in ("7/Photo.bmp", "7/photo.png")}
+        assert renamed == {key: f"{key[:-4]}-{ids[key]}.png" for key in ids}
+        written = {path.relative_to(folder / "out" / "data").as_posix() for path in folder.rglob("out/data/*/*")}
+        assert written == {"3/0.png", *renamed.values()}
 
 
 def test_every_row_is_a_sample_or_rejected_in_order(folder):

@@ -36,8 +36,9 @@ class Totals:
         self.reasons.update(result.record.reasons)
         self.examples |= result.examples
         self.extensions.update(result.extensions)
-        self.renamed_count += len(result.renamed)
-        self.renamed = dict(nsmallest(LISTED, (self.renamed | result.renamed).items()))
+        if result.renamed:
+            self.renamed_count += len(result.renamed)
+            self.renamed = dict(nsmallest(LISTED, (self.renamed | result.renamed).items()))
 
     @property
     def protected(self) -> int:
