@@ -133,6 +133,7 @@ def run(job: Job, plan: Plan) -> Manifest:
         raise RunError(f"nothing could be protected: {'; '.join(totals.rejections())}")
     for rejection in totals.rejections():
         say(f"rejected: {rejection}")
+    say("preview: reading some images again")
     page = preview(
         plan.survey,
         output.uri,

@@ -18,8 +18,8 @@ from ue_ray.storage.outputs.formats import FORMATS
 
 def before_and_after(
     looks: Sequence[Look], source: Source, table: pa.Table, output: str, handling: Handling, class_names: Sequence[str]
-) -> list[GalleryItem]:
-    """Each image that is looked at, in that order; one that cannot be read a second time is left out.
+) -> dict[str, GalleryItem]:
+    """Each image that is looked at, by sample_id; one that cannot be read a second time is left out.
 
     ``table``: the rows of the listing of ``source``; ``output``: where the shards were written, committed or not.
     """
@@ -30,7 +30,7 @@ def before_and_after(
         if isinstance(before, Sample) and before.sample_id in protected:
             after = decode(protected[before.sample_id], handling.max_pixels).rgb
             items[before.sample_id] = GalleryItem.of(before.key, class_names[before.label], before.image, after)
-    return [items[look.sample_id] for look in looks if look.sample_id in items]
+    return items
 
 
 def _protected(looks: Sequence[Look], output: str, handling: Handling) -> Iterator[tuple[str, bytes]]:

@@ -10,7 +10,7 @@ import ray
 from ue_ray.distributed.survey import Survey
 from ue_ray.evaluation.before_after import before_and_after
 from ue_ray.evaluation.report.preview import Preview
-from ue_ray.protection.looks import Look, Looks
+from ue_ray.protection.looks import Looks
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import Handling
 
@@ -33,7 +33,9 @@ def _preview(
     looks: Looks,
     facts: dict[str, Any],
 ) -> str:
-    def items(chosen: tuple[Look, ...]) -> Any:
-        return before_and_after(chosen, source, table, output, handling, class_names)
-
-    return Preview(items(looks.spread), items(looks.worst), **facts).page()
+    chosen = {look.sample_id: look for look in (*looks.spread, *looks.worst)}
+    items = before_and_after(list(chosen.values()), source, table, output, handling, class_names)
+    spread, worst = (
+        [items[look.sample_id] for look in shown if look.sample_id in items] for shown in (looks.spread, looks.worst)
+    )
+    return Preview(spread, worst, **facts).page()

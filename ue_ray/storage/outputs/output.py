@@ -73,7 +73,9 @@ class Output:
         """
         try:
             for name in self._refuse(mode):
-                if name.startswith((f".{MANIFEST}.", f".{SUCCESS}.")):  # of a run that was killed in its commit
+                if name.startswith(
+                    (f".{PREVIEW}.", f".{MANIFEST}.", f".{SUCCESS}.")
+                ):  # of a run that was killed in its commit
                     self._store.remove(name)
             if mode == "overwrite":
                 self.remove()
