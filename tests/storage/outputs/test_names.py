@@ -75,6 +75,12 @@ def test_only_the_extension_becomes_that_of_the_encoding(key: str, extension: st
     assert not Names(["cats"], extension).is_changed(f"cats/{name}", key, 0)
 
 
+@pytest.mark.parametrize(("key", "replaced"), [("a.PNG", ".png"), ("a.JPEG", None), ("a", "none"), ("a.b#1", "none")])
+@pytest.mark.parametrize("dots", [True, False])
+def test_an_extension_is_said_to_be_replaced_where_it_means_something_else(key: str, replaced: str, dots: bool):
+    assert Names(["cats"], ".jpg", dots).replaced(f"cats/{key}") == replaced
+
+
 @pytest.mark.parametrize(
     ("inside", "name"),
     [

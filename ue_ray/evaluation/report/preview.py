@@ -28,7 +28,11 @@ class Preview:
 
     def page(self) -> str:
         """A document that refers to nothing outside itself."""
-        return next((page for page in map(self._page, CROPS) if len(page) <= MOST_CHARACTERS), self._page(CROPS[-1]))
+        for crop in CROPS:
+            page = self._page(crop)
+            if len(page) <= MOST_CHARACTERS:
+                break
+        return page
 
     def _page(self, crop: int) -> str:
         bound = 0.5 / MAGNIFIED

@@ -122,11 +122,9 @@ class Names:
         return np.fromiter(map(_hash, names), np.uint64, rows.num_rows)
 
     def replaced(self, key: str) -> str | None:
-        """The extension of a key that is replaced, as in ``.jpg``, or ``none``; None where it is kept."""
-        stem, extension = self._stem(key)
-        if key == f"{stem}{extension}":
-            return None
-        return key[len(stem) :].lower() or "none"
+        """The extension of a key that is replaced, as in ``.jpg``, or ``none``; None where it means the same."""
+        extension = key[len(self._stem(key)[0]) :].lower()
+        return None if extension[1:] in _SAME[self.extension] else extension or "none"
 
     def _stem(self, file: str) -> tuple[str, str]:
         """The name of a file without its extension, and the extension that it gets."""
