@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ue_ray.images.quality import psnr, ssim
+from ue_ray.images.quality import psnr, ssim, ssim_of_pairs
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_ssim_of_one_window_is_its_definition(image):
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     expected = (2 * means[0] * means[1] + c1) * (2 * covariance + c2)
     expected /= (means[0] ** 2 + means[1] ** 2 + c1) * (sum(variances) + c2)
-    assert ssim(image[:11, :11], 255 - image[:11, 3:14]) == pytest.approx(expected.mean())
+    assert ssim(image[:11, :11], 255 - image[:11, 3:14]) == pytest.approx(expected.mean(), abs=1e-5)
 
 
 def test_more_noise_is_less_like(image):
@@ -66,6 +66,14 @@ def test_a_grid_of_windows_tells_what_all_windows_tell(shape):
     before = (slope + rng.integers(0, 8, (*shape, 3))).astype(np.uint8)
     after = (before + rng.integers(0, 9, before.shape)).clip(0, 255).astype(np.uint8)
     assert ssim(before, after) == pytest.approx(every_window(before, after), abs=0.01)
+
+
+def test_pairs_of_many_sizes_have_the_ssim_that_each_has_alone():
+    rng = np.random.default_rng(3)
+    sides = [(32, 32), (40, 30), (32, 32), (10, 50), (700, 600), (700, 600)]
+    pairs = [tuple(rng.integers(0, 256, (2, *side, 3), dtype=np.uint8)) for side in sides]
+    alone = [None if min(before.shape[:2]) < 11 else pytest.approx(ssim(before, after)) for before, after in pairs]
+    assert ssim_of_pairs(pairs) == alone
 
 
 def test_psnr_of_a_large_image_is_summed_exactly():

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 WINDOW, SIGMA = 11, 1.5  # Wang, Bovik, Sheikh, Simoncelli, 2004
 STABLE_MEAN, STABLE_VARIANCE = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
-# A window every so many pixels, at most. In 1500x1500 pixels all windows take 1,000 ms and these 8 ms, where protecting
-# the image takes 140 ms; the means differ by less than 0.001. In 32x32: 0.4, 0.05 and 0.4 ms.
-ROW_STEP, COLUMN_STEP = 32, 8
+TOGETHER = 1_000_000  # values of images whose SSIM is computed together
 
-_LINE = np.exp(-0.5 * ((np.arange(WINDOW) - WINDOW // 2) / SIGMA) ** 2).astype(np.float32)
-_LINE /= _LINE.sum()
+_LINE = np.exp(-0.5 * ((np.arange(WINDOW) - WINDOW // 2) / SIGMA) ** 2)
+_WEIGHTS = (np.outer(_LINE, _LINE) / _LINE.sum() ** 2).astype(np.float32).ravel()
 
 
 @dataclass(frozen=True)
@@ -43,21 +42,40 @@ def psnr_of(squares: int, values: int) -> float:
 def ssim(before: np.ndarray, after: np.ndarray) -> float:
     """Structural similarity of two uint8 images [H,W,3], at most 1: the mean over windows and channels.
 
-    The windows stand on a grid over the whole image, an eighth of its side apart or ROW_STEP, COLUMN_STEP pixels.
-    Raises ValueError for images smaller than the window, 11x11.
+    The windows stand on a grid over the whole image (``_starts``). Raises ValueError for images smaller than one,
+    11x11.
     """
-    if not has_window(before):
-        raise ValueError(f"an image of {before.shape[1]}x{before.shape[0]} is smaller than the window of {WINDOW}")
-    total, count = 0.0, 0
-    for rows, down in _tiles(before.shape[0], ROW_STEP, 16):
-        x, y = (image[rows].reshape(down.shape[1], -1).astype(np.float32) for image in (before, after))
-        moments = np.stack([down @ moment for moment in (x, y, x * x + y * y, x * y)])
-        moments = moments.reshape(4, len(down), -1, 3)
-        for columns, across in _tiles(before.shape[1], COLUMN_STEP, 512):
-            similarity = _similarity(*(across @ moments[:, :, columns]))
-            total += float(similarity.sum(dtype=np.float64))
-            count += similarity.size
-    return total / count
+    return float(_ssim_each(before[None], after[None])[0])
+
+
+def ssim_of_pairs(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[float | None]:
+    """The same of each pair, None of those that are too small; small images of one size together, which saves time."""
+    found: list[float | None] = [None] * len(pairs)
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for row, (before, _) in enumerate(pairs):
+        if has_window(before):
+            by_shape.setdefault(before.shape, []).append(row)
+    for shape, rows in by_shape.items():
+        together = max(1, TOGETHER // math.prod(shape))
+        for first in range(0, len(rows), together):
+            some = rows[first : first + together]
+            before, after = (np.stack([pairs[row][side] for row in some]) for side in (0, 1))
+            for row, similarity in zip(some, _ssim_each(before, after).tolist(), strict=True):
+                found[row] = similarity
+    return found
+
+
+def _ssim_each(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Float [N], of uint8 [N,H,W,3]."""
+    if not has_window(before[0]):
+        raise ValueError(f"an image of {before.shape[2]}x{before.shape[1]} is smaller than the window of {WINDOW}")
+    x, y = _windows(before), _windows(after)
+    # Not by @, whose threads wait for each other where cores are shared.
+    mean_x, mean_y, product, squares = (np.einsum("nwp,p", moment, _WEIGHTS) for moment in (x, y, x * y, x * x + y * y))
+    of_means, square_means = mean_x * mean_y, mean_x**2 + mean_y**2
+    means = (2 * of_means + STABLE_MEAN) / (square_means + STABLE_MEAN)
+    likeness = means * (2 * (product - of_means) + STABLE_VARIANCE) / (squares - square_means + STABLE_VARIANCE)
+    return np.asarray(likeness.mean(axis=1, dtype=np.float64))
 
 
 def has_window(image: np.ndarray) -> bool:
@@ -65,27 +83,19 @@ def has_window(image: np.ndarray) -> bool:
     return min(image.shape[:2]) >= WINDOW
 
 
-def _similarity(mean_x: np.ndarray, mean_y: np.ndarray, squares: np.ndarray, product: np.ndarray) -> np.ndarray:
-    """Of each window, by the means of x, y, x*x + y*y and x*y in it."""
-    of_means, square_means = mean_x * mean_y, mean_x**2 + mean_y**2
-    means = (2 * of_means + STABLE_MEAN) / (square_means + STABLE_MEAN)
-    return means * (2 * (product - of_means) + STABLE_VARIANCE) / (squares - square_means + STABLE_VARIANCE)
+def _windows(images: np.ndarray) -> np.ndarray:
+    """[N,H,W,3] -> float32 [N,windows,pixels]: what each window of the grid shows of each channel."""
+    down, across = (_starts(side) for side in images.shape[1:3])
+    windows = sliding_window_view(images, (WINDOW, WINDOW), (1, 2))[:, down, across]
+    return windows.astype(np.float32).reshape(len(images), -1, WINDOW * WINDOW)
 
 
-@lru_cache(64)
-def _tiles(side: int, most: int, pixels: int) -> list[tuple[slice, np.ndarray]]:
-    """The windows along a side, those in so many ``pixels`` together: what they cover, and their weights, float32
-    [windows,covered]. Neighbours share pixels; few of them stay in the processor's cache."""
-    step = min(max(1, side // 8), most)
-    count = (side - WINDOW) // step + 1
-    margin = (side - WINDOW - step * (count - 1)) // 2
-    together = max(1, pixels // step)
-    tiles = []
-    for first in range(0, count, together):
-        windows = min(together, count - first)
-        weights = np.zeros((windows, step * (windows - 1) + WINDOW), np.float32)
-        for window, row in enumerate(weights):
-            row[window * step :][:WINDOW] = _LINE
-        start = margin + first * step
-        tiles.append((slice(start, start + weights.shape[1]), weights))
-    return tiles
+def _starts(side: int) -> slice:
+    """Where windows begin along a side: 5 pixels apart in 32, 11 in 250, 27 in 1500.
+
+    All windows would take several times as long as protecting the image. Their mean differs by 0.003, at most 0.015, in
+    faces of 64 to 250 pixels, by 0.004, at most 0.027, in 32, by 0.001 in photos. Odd numbers are out of step with the
+    blocks of JPEG.
+    """
+    step = math.isqrt(side // 2) | 1
+    return slice((side - WINDOW) % step // 2, None, step)

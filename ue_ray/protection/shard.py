@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from ue_ray.errors import RunError
 from ue_ray.images.codec import NO_TRANSPARENCY, ImageError, Picture, decode
-from ue_ray.images.quality import Likeness, has_window, psnr_of, ssim
+from ue_ray.images.quality import Likeness, psnr_of, ssim_of_pairs
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.crafted import Noise
 from ue_ray.protection.class_map import ClassMap, labels_for_artifact
@@ -154,6 +154,7 @@ class ShardProtector:
     def _write(self, samples: list[Sample], writer: ShardWriter, notes: Counter[str], looks: list[Look]) -> Change:
         """Perturb and write ``samples``, count their notes; returns the change measured on what was written."""
         total = Change()
+        written: list[tuple[Sample, bytes, np.ndarray, Change]] = []
         for sample, image in zip(samples, self._protected(samples), strict=True):
             try:
                 encoded = self.handling.encode(image, sample.picture)
@@ -163,7 +164,11 @@ class ShardProtector:
             # Bytes of our own making: decoded here, in this process.
             decoded = decode(encoded, self.handling.max_pixels)
             change = self._change(sample, image, decoded)
-            likeness = _likeness(sample.image, decoded.rgb, change)
+            written.append((sample, encoded, decoded.rgb, change))
+        similarities = ssim_of_pairs([(sample.image, rgb) for sample, _, rgb, _ in written])
+        for (sample, encoded, _, change), similarity in zip(written, similarities, strict=True):
+            decibels = psnr_of(change.written, sample.image.size) if change.written else None
+            likeness = Likeness(decibels, similarity)
             writer.add_protected(sample.sample_id, encoded, sample.key, sample.label, likeness)
             looks.append(Look(sample.sample_id, sample.label, writer.index, likeness))
             total += change
@@ -205,11 +210,6 @@ def _change(original: np.ndarray, protected: np.ndarray, decoded: np.ndarray) ->
         written = applied if after is before else int((after * after).sum(dtype=np.int64))
         total += Change(largest, survived, applied, written)
     return total
-
-
-def _likeness(original: np.ndarray, written: np.ndarray, change: Change) -> Likeness:
-    decibels = psnr_of(change.written, original.size) if change.written else None
-    return Likeness(decibels, ssim(original, written) if has_window(original) else None)
 
 
 def _same_alpha(before: Picture, after: Picture) -> bool:

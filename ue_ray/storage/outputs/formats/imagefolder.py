@@ -10,7 +10,6 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -70,7 +69,7 @@ class ImageFolderWriter(Writer):
                 "label": entry.label,
                 "bytes": size,
                 "sha256": digest,
-                **asdict(likeness),
+                **vars(likeness),
             }
         )
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -48,7 +47,7 @@ class ParquetWriter(Writer):
 
     def add(self, entry: Entry, likeness: Likeness) -> None:
         image = {"bytes": entry.image, "path": entry.key}
-        row = {"sample_id": entry.sample_id, "image": image, "label": entry.label, **asdict(likeness)}
+        row = {"sample_id": entry.sample_id, "image": image, "label": entry.label, **vars(likeness)}
         self._pending.append(row)
         self._pending_bytes += len(entry.image)
         if len(self._pending) >= _FLUSH_ROWS or self._pending_bytes >= _FLUSH_BYTES:

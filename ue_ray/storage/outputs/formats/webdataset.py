@@ -9,7 +9,6 @@ import json
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -49,7 +48,7 @@ class WebDatasetWriter(Writer):
             "key": entry.key,
             "label": entry.label,
             "class_name": self.place.names.class_names[entry.label],
-            **asdict(likeness),
+            **vars(likeness),
         }
         self._write(name, entry.image)
         self._write(f"{stem}.cls", str(entry.label).encode())
