@@ -22,6 +22,7 @@ def test_the_wheel_gives_a_command_that_protects(tmp_path):
         "py.typed",
         "report.css",
         "page.html.jinja",
+        "preview.html.jinja",
         "cifar100-to-cifar10.json",
         "imagenet-to-cifar10.json",
         "evaluation.html.jinja",

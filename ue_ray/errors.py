@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
@@ -98,6 +99,11 @@ def option(help: str, default: Any = MISSING, parse: Callable[[str], Any] | None
 def flag(name: str) -> str:
     """Returns the name as a command line has it: ``"max_rounds"`` -> ``"--max-rounds"``."""
     return f"--{name.replace('_', '-')}"
+
+
+def command_line(command: str, options: Mapping[str, str]) -> str:
+    """Returns what a person types: ``"verify", {"output": "a b"}`` -> ``"ue-ray verify --output 'a b'"``."""
+    return shlex.join(["ue-ray", command, *(part for name, value in options.items() for part in (flag(name), value))])
 
 
 def option_names(section: Any) -> list[str]:

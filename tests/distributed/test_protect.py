@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.pages import Page
 from ue_ray.distributed.protect import protect
 from ue_ray.distributed.verify import verify
 from ue_ray.errors import RunError, UserError
@@ -87,6 +88,7 @@ def test_every_input_ends_as_protected_or_rejected(photos, protected):
         "data",
         "manifest.json",
         "noise",
+        "preview.html",
         "rejected",
     ]
     rejected = {row["key"]: row["reason"] for row in pq.read_table(output / "rejected").to_pylist()}
@@ -107,15 +109,28 @@ def test_nothing_protected_is_a_failure_with_its_reason(tmp_path):
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
 
-def test_rejections_are_said_with_an_example_and_a_control_as_such(photos, tmp_path, capsys):
-    protect(str(photos), str(tmp_path / "out"), method="random", epsilon="8/255")
+def test_the_last_lines_say_what_was_rejected_and_renamed_and_what_comes_next(photos, tmp_path, capsys):
+    output = tmp_path / "my output"
+    protect(str(photos), str(output), method="random", epsilon="8/255", format="imagefolder")
     said = capsys.readouterr()
     lines = (said.out + said.err).splitlines()
     assert "rejected: 1 not inside a class folder (such as stray.png)" in lines
     assert "warning: random noise is a control: it does not protect" in lines
+    assert "names: .jpg -> .png (1), none -> .png (1)" in lines
+    assert lines[-3:] == [
+        f"look at: {output}/preview.html (it shows originals: do not publish it)",
+        f"next: ue-ray verify --output '{output}' --input {photos}",
+        f"next: ue-ray evaluate --clean {photos} --protected '{output}' --test CLEAN_TEST_IMAGES --output REPORT",
+    ]
+    page = Page((output / "preview.html").read_text())
+    page.check_self_contained()
+    assert len(page.images()) == 3 * (12 + 10)
+    assert {"bob/gray.png", "ada/00.png"} <= {
+        path.relative_to(output / "data").as_posix() for path in (output / "data").rglob("*")
+    }
     assert f"input: {photos}: 47 images in 2 classes: ada, bob" in lines
     with pytest.raises(UserError, match=r"noise\.budget\.epsilon 8/255 there, 4/255 now"):
-        protect(str(photos), str(tmp_path / "out"), mode="resume", method="random", epsilon="4/255")
+        protect(str(photos), str(output), mode="resume", method="random", epsilon="4/255", format="imagefolder")
 
 
 def test_images_keep_their_size_and_stay_within_the_budget(photos, protected):

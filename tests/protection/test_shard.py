@@ -9,12 +9,15 @@ from tests.device import COMPUTE
 from tests.noise.test_contract import config_for
 from ue_ray.errors import UserError
 from ue_ray.images.codec import decode, encode
+from ue_ray.images.quality import psnr, ssim
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.methods import open_noise
-from ue_ray.protection.shard import BudgetBroken, ShardProtector, ShardResult, surviving_share
+from ue_ray.protection.shard import BudgetBroken, Change, ShardProtector, ShardResult
+from ue_ray.storage.inputs.listing import sample_id
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.samples import Handling, Rejected, Sample, decode_rows
+from ue_ray.storage.outputs.formats import shared_names
 
 
 @pytest.fixture
@@ -29,7 +32,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def protector(folder, output, **handling):
+def protector(folder, output, **options):
+    handling = Handling(**options)
     source = open_source(str(folder / "in"))
     listing = source.list()
     artifact = NoiseArtifact(config_for("random", "class-wise", "online", Budget(8 / 255)))
@@ -39,7 +43,8 @@ def protector(folder, output, **handling):
         artifact,
         open_noise(artifact, COMPUTE),
         str(folder / output),
-        Handling(**handling),
+        handling,
+        shared=shared_names(handling.format, listing.class_names, handling.extension, listing.table),
     )
     return shards, listing
 
@@ -52,11 +57,23 @@ def test_a_shard_holds_every_good_image_and_the_reason_of_every_bad_one(folder):
     shards, listing = protector(folder, "out")
     result = shards.protect(3, listing.table)
     assert (result.record.protected, result.record.rejected) == (6, 1)
-    assert 0 < result.largest_change <= 8 / 255
+    assert 0 < result.change.largest <= 8 / 255
     assert pq.read_table(folder / "out" / "rejected" / "part-00003.parquet")["key"].to_pylist() == ["7/bad.png"]
     for row in pq.read_table(folder / "out" / "data" / "part-00003.parquet").to_pylist():
         before = decode((folder / "in" / row["image"]["path"]).read_bytes()).rgb
         assert np.abs(decode(row["image"]["bytes"]).rgb.astype(int) - before).max() <= 8
+
+
+@pytest.mark.parametrize("encoding", ["png", "jpeg"])
+def test_each_image_has_the_psnr_and_ssim_of_what_was_written(folder, encoding):
+    Image.new("RGB", (10, 30)).save(folder / "in" / "3" / "small.png")
+    shards, listing = protector(folder, "out", encoding=encoding)
+    shards.protect(0, listing.table)
+    for row in rows_of(folder, "out"):
+        before = decode((folder / "in" / row["image"]["path"]).read_bytes()).rgb
+        after = decode(row["image"]["bytes"]).rgb
+        assert row["psnr"] == pytest.approx(psnr(before, after))
+        assert row["ssim"] == (pytest.approx(ssim(before, after)) if "small" not in row["image"]["path"] else None)
 
 
 @pytest.mark.parametrize("encoding", ["png", "webp", "jpeg"])
@@ -66,6 +83,21 @@ def test_a_shard_done_twice_is_the_same_file(folder, encoding):
         for output in "ab"
     )
     assert first == second  # sha256 included
+
+
+def test_names_that_two_shards_would_share_are_kept_apart_and_the_same_when_done_again(folder):
+    for name in ("photo.png", "Photo.bmp"):
+        Image.new("RGB", (16, 16)).save(folder / "in" / "7" / name)
+    for _ in range(2):  # as a run that goes on does
+        shards, listing = protector(folder, "out", format="imagefolder")
+        keys = listing.table["key"].to_pylist()
+        renamed = {}
+        for index, row in enumerate(map(keys.index, ("7/Photo.bmp", "7/photo.png", "3/0.png"))):
+            renamed |= shards.protect(index, listing.table.slice(row, 1)).renamed
+        ids = {key: sample_id(key) for key in ("7/Photo.bmp", "7/photo.png")}
+        assert renamed == {key: f"{key[:-4]}-{ids[key]}.png" for key in ids}
+        written = {path.relative_to(folder / "out" / "data").as_posix() for path in folder.rglob("out/data/*/*")}
+        assert written == {"3/0.png", *renamed.values()}
 
 
 def test_every_row_is_a_sample_or_rejected_in_order(folder):
@@ -119,13 +151,13 @@ def test_jpeg_outputs_are_measured_not_held_to_the_budget(folder):
         for row in rows_of(folder, str(quality)):
             before = decode((folder / "in" / row["image"]["path"]).read_bytes()).rgb.astype(int)
             largest = max(largest, np.abs(decode(row["image"]["bytes"]).rgb - before).max())
-        assert result.largest_change == pytest.approx(largest / 255)
-    assert results[20].largest_change > 8 / 255
+        assert result.change.largest == pytest.approx(largest / 255)
+    assert results[20].change.largest > 8 / 255
     assert results[20].change.surviving_share < results[95].change.surviving_share - 0.1
     assert results[95].change.surviving_share > 0.9
-    both = surviving_share(results.values())
-    assert both == pytest.approx(np.mean([result.change.surviving_share for result in results.values()]))
-    assert surviving_share([]) == 1.0
+    both = results[20].change + results[95].change
+    assert both.surviving_share == pytest.approx(np.mean([of.change.surviving_share for of in results.values()]))
+    assert Change().surviving_share == 1.0
 
 
 def test_metadata_comes_along_only_when_asked_for(folder):
@@ -153,7 +185,7 @@ def test_notes_are_counted_and_what_an_encoding_cannot_hold_is_rejected(folder):
 def test_a_result_survives_json(folder):
     shards, listing = protector(folder, "out", encoding="jpeg")
     result = shards.protect(0, listing.table)
-    assert len(result.to_json()) < 2000
+    assert len(result.to_json()) < 6000
     assert ShardResult.from_json(result.to_json()) == result
 
 

@@ -69,6 +69,26 @@ def test_a_sound_output_has_no_fault(outputs: Path, photos: Path, format: str):
     assert ", largest change of a pixel 8/255: no fault" in summary
 
 
+def test_a_preview_is_checked_where_the_manifest_has_one(copy: Callable):
+    output = copy("parquet")
+    preview = {"sha256": hashlib.sha256(b"page").hexdigest()}
+    recommit(output, lambda manifest: manifest.update(preview=preview))
+    assert verified(output)[0] == ["preview.html: missing"]
+    (output / "preview.html").write_bytes(b"page")
+    assert verified(output)[0] == []
+    (output / "preview.html").write_bytes(b"pane")
+    assert verified(output)[0] == ["preview.html: sha256 differs from the manifest"]
+
+
+def test_an_output_without_psnr_and_ssim_is_sound(copy: Callable, photos: Path):
+    """As earlier versions wrote them."""
+    output = copy("parquet")
+    for file in recorded(output, "data"):
+        pq.write_table(pq.read_table(file).drop_columns(["psnr", "ssim"]), file)
+        record_again(output, f"data/{file.name}")
+    assert verified(output, photos)[0] == []
+
+
 def test_an_output_elsewhere_than_on_disk(photos: Path):
     output = make_output(photos, "memory://verify/out", "imagefolder")
     assert list(Verification(output.uri, open_source(str(photos))).faults()) == []

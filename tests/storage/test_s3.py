@@ -17,9 +17,11 @@ from ue_ray.evaluation.runs import VictimRuns
 from ue_ray.images.codec import ImageError, decode
 from ue_ray.storage.filesystem import join, list_names, open_store, read_bytes, remove_tree, write_bytes
 from ue_ray.storage.inputs.folder import FolderSource
+from ue_ray.storage.inputs.listing import sample_id
 from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.outputs.formats import FORMATS
 from ue_ray.storage.outputs.output import CommitError, Output
-from ue_ray.storage.outputs.shards import ShardWriter
+from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
 from ue_ray.storage.store import OutOfReach
 
 CARD = {"input": {"images": 300}}
@@ -154,6 +156,38 @@ def test_shards_are_committed_and_read_back(bucket: str):
     assert dict(zip(table["sample_id"].to_pylist(), source.read(table), strict=True)) == images
     with pytest.raises(UserError, match="holds a committed output"):
         Output(output.uri).begin("refuse", CARD)
+
+
+def test_images_keep_their_names_in_a_bucket(bucket: str):
+    """Those that patterns, URLs or shells would take for something else too."""
+    names = [
+        "a [1].png",
+        "[ab].png",
+        "x#y.png",
+        "100%25.png",
+        "写真 (1).png",
+        "a+b&c=d;e.png",
+        "~x {y}.png",
+        "!$'`.png",
+    ]
+    uri, keys = join(bucket, "out"), [f"cat/My Photos [2024]/{name}" for name in names]
+
+    def write(rejected: str) -> ShardRecord:
+        with ShardWriter(uri, 0, ["cat", "dog"], "imagefolder") as writer:
+            for key in keys:
+                if key == rejected:
+                    writer.add_rejected(sample_id(key), key, "no image", 0)
+                else:
+                    writer.add_protected(sample_id(key), key.encode(), key, 0)
+        return writer.close()
+
+    record, store = write(rejected=""), open_store(uri)
+    assert sorted(path.decode() for path, _ in store.walk("data")) == sorted(keys)
+    with store.fetched(record.files[0].name) as path:
+        entries = list(FORMATS["imagefolder"].reader(uri).read(path))
+    assert [entry if isinstance(entry, str) else entry.image.decode() for entry in entries] == keys
+    write(rejected=keys[1])
+    assert sorted(path.decode() for path, _ in store.walk("data")) == sorted({*keys} - {keys[1]})
 
 
 def test_a_place_is_tried_before_the_work(bucket: str, monkeypatch: pytest.MonkeyPatch):

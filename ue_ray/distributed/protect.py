@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any
 
 from ue_ray.distributed import cluster
 from ue_ray.distributed.applying.apply import apply
+from ue_ray.distributed.applying.preview import preview
 from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import say
 from ue_ray.distributed.crafting.craft import craft
 from ue_ray.distributed.crafting.workers import Workers
 from ue_ray.distributed.survey import Survey, survey
-from ue_ray.errors import RunError, UserError
+from ue_ray.errors import RunError, UserError, command_line
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import versions
 from ue_ray.noise.artifact import NoiseArtifact
@@ -25,10 +25,13 @@ from ue_ray.protection.class_map import labels_for_artifact
 from ue_ray.protection.job import Job, resolve
 from ue_ray.protection.manifest import Manifest
 from ue_ray.protection.options import WorkerOptions
-from ue_ray.protection.shard import ShardResult, surviving_share
+from ue_ray.protection.totals import Totals
 from ue_ray.storage.filesystem import join
+from ue_ray.storage.inputs.builtin import BUILTINS
 from ue_ray.storage.inputs.labels import first_names
-from ue_ray.storage.outputs.layout import NOISE, WORK
+from ue_ray.storage.outputs.layout import MANIFEST, NOISE, PREVIEW, WORK
+
+CONTROL = "random noise is a control: it does not protect"
 
 
 def protect(input: str, output: str, **options: Any) -> Manifest:
@@ -60,6 +63,7 @@ def carry_out(job: Job) -> Manifest:
             return manifest
         manifest = run(job, plan)
         report(manifest, lossless=job.options.handling.lossless)
+        say("\n".join(next_steps(job)))
         return manifest
 
 
@@ -88,7 +92,7 @@ def make_plan(job: Job) -> Plan:
         config = job.artifact.config
     else:
         config = noise_config(job.options.noise, summary.class_names, summary.count, summary.side, use_gpu)
-    say(_described(config))
+    say(f"noise: {', '.join(_described(config))}")
     card = {
         "input": {
             "images": summary.count,
@@ -122,11 +126,22 @@ def run(job: Job, plan: Plan) -> Manifest:
             f"craft: stopped at the bound of {plan.config.options['max_rounds']} rounds with error "
             f"{card.record['error']:.3f}: the goal, {card.record['goal']}, was not reached"
         )
-    results = list(apply(plan.survey, noise_uri, output.uri, plan.workers.use_gpu, job.class_map))
-    if not any(result.record.protected for result in results):
-        raise RunError(f"nothing could be protected: {'; '.join(_rejections(results))}")
-    for rejection in _rejections(results):
+    totals = Totals()
+    for result in apply(plan.survey, noise_uri, output.uri, plan.workers.use_gpu, job.class_map):
+        totals.add(result)
+    if not totals.protected:
+        raise RunError(f"nothing could be protected: {'; '.join(totals.rejections())}")
+    for rejection in totals.rejections():
         say(f"rejected: {rejection}")
+    say("preview: reading some images again")
+    page = preview(
+        plan.survey,
+        output.uri,
+        totals.looks,
+        protected=totals.protected,
+        origin={"noise": _described(plan.config), "encoding": [job.options.handling.encoding]},
+        notes=[CONTROL] * (plan.config.method == "random"),
+    )
     facts = {
         "config": {"input": job.input, "output": output.uri, **job.given},
         "noise": plan.card["noise"],
@@ -134,10 +149,11 @@ def run(job: Job, plan: Plan) -> Manifest:
         "artifact": {"card_sha256": card.digest},
         "listing_fingerprint": summary.fingerprint,
         "class_names": summary.class_names,
-        **_measured(results),
+        "preview": {"sha256": output.write_preview(page)},
+        **totals.facts(),
         "versions": versions(),
     }
-    return Manifest(output.uri, output.commit(summary.count, [result.record for result in results], facts))
+    return Manifest(output.uri, output.commit(summary.count, totals.records, facts))
 
 
 def _craft(plan: Plan, noise_uri: str, work: str) -> None:
@@ -147,23 +163,6 @@ def _craft(plan: Plan, noise_uri: str, work: str) -> None:
     artifact = new_method(plan.config, Compute.detect("cpu")).craft()
     assert artifact is not None
     artifact.save(noise_uri)
-
-
-def _measured(results: list[ShardResult]) -> dict[str, Any]:
-    return {
-        "max_abs_delta": max((result.largest_change for result in results), default=0.0),
-        "surviving_share": surviving_share(results),
-        "notes": dict(sum((Counter(result.notes) for result in results), Counter[str]())),
-    }
-
-
-def _rejections(results: list[ShardResult]) -> list[str]:
-    """Returns a line for each of the five most frequent reasons, with an example, and one for the rest."""
-    counts = sum((Counter(result.record.reasons) for result in results), Counter[str]())
-    examples = {reason: key for result in results for reason, key in result.examples.items()}
-    lines = [f"{count:,} {reason} (such as {examples[reason]})" for reason, count in counts.most_common(5)]
-    rest = counts.most_common()[5:]
-    return lines + [f"{sum(count for _, count in rest):,} for {len(rest)} other reasons"] * bool(rest)
 
 
 def report(manifest: Manifest, lossless: bool) -> None:
@@ -178,12 +177,41 @@ def report(manifest: Manifest, lossless: bool) -> None:
             + f", and breaks the budget: the largest change is {255 * change:.0f}/255" * broken
         )
     if manifest["noise"]["method"] == "random":
-        say("warning: random noise is a control: it does not protect")
+        say(f"warning: {CONTROL}")
     if manifest.protected and not manifest.max_abs_delta:
         say("warning: no image was changed: the budget is too small for images of this size")
     else:
         say(f"largest change of a pixel: {255 * manifest.max_abs_delta:.3g}/255")
+    _report_names(manifest)
     say(f"committed: {manifest}; {manifest.uri}")
+
+
+def _report_names(manifest: Manifest) -> None:
+    names = manifest["names"]
+    if names["extensions"]:
+        say(f"names: {', '.join(f'{change} ({count:,})' for change, count in names['extensions'].items())}")
+    if names["changed"]:
+        key, name = next(iter(names["first"].items()))
+        listed = "them" if names["changed"] == len(names["first"]) else f"{len(names['first']):,}"
+        why = "two images would share them, or some system refuses them"
+        say(f"names: {names['changed']:,} changed: {why}, such as {key} -> {name}; {MANIFEST} lists {listed}")
+
+
+def next_steps(job: Job) -> list[str]:
+    """Returns lines that say where to look, and the commands that check the output and evaluate it."""
+    output, read = job.output.uri, job.options.input.source
+    test = {"test": "CLEAN_TEST_IMAGES"}
+    if job.input in BUILTINS:
+        test = {"test": f"{job.input}-test"}
+    elif "test" in job.source.splits:
+        test = {"test": job.input, "test_split": "test"}
+    verify = command_line("verify", {"output": output, "input": job.input, **read})
+    evaluate = command_line("evaluate", {"clean": job.input, "protected": output, **test, "output": "REPORT", **read})
+    return [
+        f"look at: {join(output, PREVIEW)} (it shows originals: do not publish it)",
+        f"next: {verify}",
+        f"next: {evaluate}",
+    ]
 
 
 def _use_gpu(workers: WorkerOptions) -> bool:
@@ -197,10 +225,12 @@ def _use_gpu(workers: WorkerOptions) -> bool:
     return True
 
 
-def _described(config: NoiseConfig) -> str:
+def _described(config: NoiseConfig) -> list[str]:
     network = config.options.get("surrogate")
-    surrogate = f", surrogate {network} at {config.image_size}x{config.image_size}" if network else ""
-    return (
-        f"noise: {config.method}, {config.granularity}, epsilon {config.budget.epsilon * 255:g}/255 "
-        f"({config.budget.norm}){surrogate}, delta on {config.canvas}x{config.canvas}"
-    )
+    return [
+        config.method,
+        config.granularity,
+        f"epsilon {config.budget.epsilon * 255:g}/255 ({config.budget.norm})",
+        *([f"surrogate {network} at {config.image_size}x{config.image_size}"] if network else []),
+        f"delta on {config.canvas}x{config.canvas}",
+    ]

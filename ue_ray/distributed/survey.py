@@ -13,6 +13,7 @@ from ue_ray.errors import UserError
 from ue_ray.storage.inputs.blocks import block_plan, natural_side, probe_shapes, stratified_rows
 from ue_ray.storage.inputs.listing import NO_LABEL, Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling
+from ue_ray.storage.outputs.formats import shared_names
 from ue_ray.storage.outputs.shards import plan_shards
 
 FINGERPRINT = b"fingerprint"  # the key, in the metadata of a table, of the fingerprint of its listing
@@ -36,14 +37,16 @@ class Summary:
 
 @dataclass(frozen=True)
 class Survey:
-    """A listed input. ``table`` and ``plan`` are references: to the rows of the listing, and to the (start, stop) of
-    each shard, int64 [shards,2]. If the node that holds them is lost, Ray lists the input again."""
+    """A listed input. ``table``, ``plan`` and ``shared`` are references: to the rows of the listing, to the (start,
+    stop) of each shard, int64 [shards,2], and to what ``shared_names`` found. If the node that holds them is lost, Ray
+    lists the input again."""
 
     source: Source
     handling: Handling
     summary: Summary
     table: ray.ObjectRef
     plan: ray.ObjectRef
+    shared: ray.ObjectRef
 
     def rows(self) -> pa.Table:
         """Returns the rows of the listing. Raises UserError if they are not those of the summary."""
@@ -56,21 +59,21 @@ class Survey:
 def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
     """Lists ``source``; ``handling`` says how its images are read. Raises UserError for an input of no use."""
     refs: Any = _survey.remote(source, handling)
-    summary, table, plan = refs
-    return Survey(source, handling, ray.get(summary), table, plan)
+    summary, *references = refs
+    return Survey(source, handling, ray.get(summary), *references)
 
 
 # These tasks take no CPU. If their results are lost with a node, Ray runs them again, while those who wait for the
 # results may hold all CPUs that are left.
-@ray.remote(num_returns=3, num_cpus=0, scheduling_strategy="SPREAD")
-def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.ndarray]:
+@ray.remote(num_returns=4, num_cpus=0, scheduling_strategy="SPREAD")
+def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.ndarray, np.ndarray]:
     listing = source.list()
     plan = np.array(plan_shards(listing.nbytes()), np.int64)
     side = natural_side(list(probe_shapes(source, listing.table, handling)))
     labelled = int(np.count_nonzero(listing.table["label"].to_numpy() != NO_LABEL))
     summary = Summary(len(listing), labelled, listing.class_names, listing.fingerprint(), side, len(plan))
     marked = listing.table.replace_schema_metadata({FINGERPRINT: summary.fingerprint})
-    return summary, marked, plan
+    return summary, marked, plan, shared_names(handling.format, listing.class_names, handling.extension, marked)
 
 
 def craft_blocks(survey: Survey, fraction: float, seed: int) -> tuple[int, int, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ue_ray.images.quality import WINDOW, psnr, ssim
+from ue_ray.images.quality import has_window, psnr, ssim
 
 CROP = 256  # of a larger image the middle is kept, at full resolution: scaled down, delta would blur away
 
@@ -16,9 +16,8 @@ CROP = 256  # of a larger image the middle is kept, at full resolution: scaled d
 class GalleryItem:
     """One image before and after protection.
 
-    ``clean`` and ``protected``: its middle, uint8 [h,w,3], at most ``CROP`` pixels a side. ``psnr`` in dB and
-    ``max_abs_delta`` in [0, 1] units are of the whole image. ``ssim`` is of its middle, since that of a large photo
-    takes gigabytes; None where it is too small.
+    ``clean`` and ``protected``: its middle, uint8 [h,w,3], at most ``CROP`` pixels a side. ``psnr`` in dB, ``ssim``
+    and ``max_abs_delta`` in [0, 1] units are of the whole image; ``ssim`` is None where that is too small.
     """
 
     key: str
@@ -32,12 +31,16 @@ class GalleryItem:
     @classmethod
     def of(cls, key: str, label: str, clean: NDArray[np.uint8], protected: NDArray[np.uint8]) -> GalleryItem:
         """Makes an item of whole images, uint8 [H,W,3] of one shape."""
-        middles = _middle(clean), _middle(protected)
-        similarity = ssim(*middles) if min(clean.shape[:2]) >= WINDOW else None
+        similarity = ssim(clean, protected) if has_window(clean) else None
         largest = int(np.abs(clean.astype(np.int16) - protected).max()) / 255
-        return cls(key, label, *middles, psnr(clean, protected), similarity, largest)
+        before, after = (_middle(pixels, CROP) for pixels in (clean, protected))
+        return cls(key, label, before, after, psnr(clean, protected), similarity, largest)
+
+    def cropped(self, side: int) -> GalleryItem:
+        """The same image, less of it shown."""
+        return replace(self, clean=_middle(self.clean, side), protected=_middle(self.protected, side))
 
 
-def _middle(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    top, left = (max(0, (side - CROP) // 2) for side in pixels.shape[:2])
-    return pixels[top : top + CROP, left : left + CROP].copy()
+def _middle(pixels: NDArray[np.uint8], most: int) -> NDArray[np.uint8]:
+    top, left = (max(0, (side - most) // 2) for side in pixels.shape[:2])
+    return pixels[top : top + most, left : left + most].copy()

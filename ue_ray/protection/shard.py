@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from ue_ray.errors import RunError
-from ue_ray.images.codec import ENCODINGS, NO_TRANSPARENCY, ImageError, Picture, decode
+from ue_ray.images.codec import NO_TRANSPARENCY, ImageError, Picture, decode
+from ue_ray.images.quality import Likeness, psnr_of, ssim_of_pairs
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.crafted import Noise
 from ue_ray.protection.class_map import ClassMap, labels_for_artifact
+from ue_ray.protection.looks import Look, Looks
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
+from ue_ray.storage.outputs.names import NO_HASHES
 from ue_ray.storage.outputs.records import is_intact, read_record, write_record
 from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
 
@@ -30,15 +32,22 @@ class Change:
     """What was measured on decoded outputs.
 
     ``largest`` is the largest change of a pixel's channel, in [0, 1] units. ``survived`` and ``applied`` are sums over
-    all pixels, in squared 8-bit levels: of the change before encoding times the change after, and of its square.
+    all pixels, in squared 8-bit levels: of the change before encoding times the change after, and of its square;
+    ``written`` is that of the square of the change after.
     """
 
     largest: float = 0.0
     survived: int = 0
     applied: int = 0
+    written: int = 0
 
     def __add__(self, other: Change) -> Change:
-        return Change(max(self.largest, other.largest), self.survived + other.survived, self.applied + other.applied)
+        return Change(
+            max(self.largest, other.largest),
+            self.survived + other.survived,
+            self.applied + other.applied,
+            self.written + other.written,
+        )
 
     @property
     def surviving_share(self) -> float:
@@ -50,7 +59,8 @@ class Change:
 class ShardResult:
     """What a shard became: its record, the change measured on its outputs, and how many inputs a note was made on.
 
-    ``artifact``: the digest of the noise it was made with. ``examples``: a rejected key, by reason.
+    ``artifact``: the digest of the noise it was made with. ``examples``: a rejected key, by reason. ``renamed`` and
+    ``extensions``: those of the ShardWriter. ``looks``: images to be shown.
     """
 
     record: ShardRecord
@@ -58,11 +68,9 @@ class ShardResult:
     notes: dict[str, int]
     artifact: str = ""
     examples: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def largest_change(self) -> float:
-        """Of a pixel's channel, in [0, 1] units."""
-        return self.change.largest
+    renamed: dict[str, str] = field(default_factory=dict)
+    extensions: dict[str, int] = field(default_factory=dict)
+    looks: Looks = field(default_factory=Looks)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -71,12 +79,9 @@ class ShardResult:
     def from_json(cls, text: str) -> ShardResult:
         fields = json.loads(text)
         fields["record"] = ShardRecord.from_json(json.dumps(fields["record"]))
-        return cls(**{**fields, "change": Change(**fields["change"])})
-
-
-def surviving_share(results: Iterable[ShardResult]) -> float:
-    """Of the whole run: the ratio of the sums."""
-    return sum((result.change for result in results), Change()).surviving_share
+        fields["change"] = Change(**fields["change"])
+        fields["looks"] = Looks.from_json(fields.get("looks", {}))
+        return cls(**fields)
 
 
 class BudgetBroken(RunError):
@@ -85,7 +90,7 @@ class BudgetBroken(RunError):
 
 class ShardProtector:
     """Protects shards of one listing with one artifact, of which ``noise`` gives the deltas, those of its own classes
-    or of others by ``class_map``."""
+    or of others by ``class_map``. ``shared``: what ``shared_names`` found of the listing."""
 
     def __init__(
         self,
@@ -96,8 +101,10 @@ class ShardProtector:
         output: str,
         handling: Handling = DEFAULT_HANDLING,
         class_map: ClassMap | None = None,
+        shared: np.ndarray = NO_HASHES,
     ) -> None:
         self.source = source
+        self.shared = shared
         self.class_names = class_names
         self.output = output
         self.handling = handling
@@ -116,9 +123,9 @@ class ShardProtector:
 
     def protect(self, index: int, rows: pa.Table) -> ShardResult:
         """Write shard ``index``, made of ``rows`` of the listing. Safe to repeat: the same rows give the same file."""
-        change, notes = Change(), Counter[str]()
-        extension = ENCODINGS[self.handling.encoding]
-        with ShardWriter(self.output, index, self.class_names, self.handling.format, extension) as writer:
+        change, notes, looks = Change(), Counter[str](), list[Look]()
+        format, extension = self.handling.format, self.handling.extension
+        with ShardWriter(self.output, index, self.class_names, format, extension, self.shared) as writer:
             samples: list[Sample] = []
             pixels = 0
             for entry in decode_rows(self.source, rows, self.handling):
@@ -128,16 +135,26 @@ class ShardProtector:
                 samples.append(entry)
                 pixels += entry.image.size // 3
                 if len(samples) == GRAIN or pixels >= GRAIN_PIXELS:
-                    change += self._write(samples, writer, notes)
+                    change += self._write(samples, writer, notes, looks)
                     samples, pixels = [], 0
-            change += self._write(samples, writer, notes)
-        result = ShardResult(writer.close(), change, dict(sorted(notes.items())), self.artifact, writer.examples())
+            change += self._write(samples, writer, notes, looks)
+        result = ShardResult(
+            writer.close(),
+            change,
+            dict(sorted(notes.items())),
+            self.artifact,
+            writer.examples(),
+            writer.renamed,
+            dict(writer.extensions),
+            Looks.of(looks),
+        )
         write_record(self.output, index, result.to_json())
         return result
 
-    def _write(self, samples: list[Sample], writer: ShardWriter, notes: Counter[str]) -> Change:
+    def _write(self, samples: list[Sample], writer: ShardWriter, notes: Counter[str], looks: list[Look]) -> Change:
         """Perturb and write ``samples``, count their notes; returns the change measured on what was written."""
         total = Change()
+        written: list[tuple[Sample, bytes, np.ndarray, Change]] = []
         for sample, image in zip(samples, self._protected(samples), strict=True):
             try:
                 encoded = self.handling.encode(image, sample.picture)
@@ -145,8 +162,16 @@ class ShardProtector:
                 writer.add_rejected(sample.sample_id, sample.key, str(error), sample.label)
                 continue
             # Bytes of our own making: decoded here, in this process.
-            total += self._change(sample, image, decode(encoded, self.handling.max_pixels))
-            writer.add_protected(sample.sample_id, encoded, sample.key, sample.label)
+            decoded = decode(encoded, self.handling.max_pixels)
+            change = self._change(sample, image, decoded)
+            written.append((sample, encoded, decoded.rgb, change))
+        similarities = ssim_of_pairs([(sample.image, rgb) for sample, _, rgb, _ in written])
+        for (sample, encoded, _, change), similarity in zip(written, similarities, strict=True):
+            decibels = psnr_of(change.written, sample.image.size) if change.written else None
+            likeness = Likeness(decibels, similarity)
+            writer.add_protected(sample.sample_id, encoded, sample.key, sample.label, likeness)
+            looks.append(Look(sample.sample_id, sample.label, writer.index, likeness))
+            total += change
             notes.update(self._notes(sample.picture))
         return total
 
@@ -182,7 +207,8 @@ def _change(original: np.ndarray, protected: np.ndarray, decoded: np.ndarray) ->
         largest = max(int(after.max()), -int(after.min())) / 255
         applied = int((before * before).sum(dtype=np.int64))
         survived = applied if after is before else int((before * after).sum(dtype=np.int64))
-        total += Change(largest, survived, applied)
+        written = applied if after is before else int((after * after).sum(dtype=np.int64))
+        total += Change(largest, survived, applied, written)
     return total
 
 

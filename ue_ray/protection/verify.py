@@ -1,7 +1,7 @@
 """Whether a committed output is still what was committed: every byte, count and id and, beside its input, every pixel.
 
 The chain of trust: ``_SUCCESS`` holds the digest of the manifest, the manifest those of the recorded files and of the
-noise's card, the index of an image folder those of its images, the card that of the tensors.
+noise's card and of the preview, the index of an image folder those of its images, the card that of the tensors.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ue_ray.storage.filesystem import join, open_store, read_bytes
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import Handling
 from ue_ray.storage.outputs.formats import format_of
-from ue_ray.storage.outputs.layout import DATA, INDEX, MANIFEST, NOISE, RECORDED, SUCCESS
+from ue_ray.storage.outputs.layout import DATA, INDEX, MANIFEST, NOISE, PREVIEW, RECORDED, SUCCESS
 from ue_ray.storage.outputs.output import FORMAT_VERSION
 from ue_ray.storage.outputs.records import fetched
 from ue_ray.storage.outputs.shards import FileRecord
@@ -84,6 +84,7 @@ class Verification:
         if manifest["format_version"] != FORMAT_VERSION:
             raise UserError(f"{self.uri}: has format {manifest['format_version']}: this is {FORMAT_VERSION}")
         yield from _counts(manifest)
+        yield from _preview(self.uri, manifest)
         yield from _noise(self.uri, manifest)
         input = self._know(self._source) if self._source else None
         if input:
@@ -124,6 +125,17 @@ def _counts(manifest: dict[str, Any]) -> Iterator[str]:
         rows = sum(file["rows"] for file in manifest["files"] if bool(format_of(file["name"])) == of_data)
         if rows != count:
             yield f"{MANIFEST}: {count:,} {what}, but its files hold {rows:,}"
+
+
+def _preview(uri: str, manifest: dict[str, Any]) -> Iterator[str]:
+    if "preview" not in manifest:
+        return
+    try:
+        if hashlib.sha256(read_bytes(join(uri, PREVIEW))).hexdigest() != manifest["preview"]["sha256"]:
+            yield f"{PREVIEW}: sha256 differs from the manifest"
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        yield f"{PREVIEW}: {'missing' if missing else f'cannot be read: {one_line(error)}'}"
 
 
 def _noise(uri: str, manifest: dict[str, Any]) -> Iterator[str]:

@@ -16,6 +16,10 @@ from ue_ray.storage.store import Store
 
 T = TypeVar("T")
 
+SHOWN = (
+    40  # characters of a file's name in that of the file that is being written: a name may take all 255 bytes itself
+)
+
 
 class LocalStore(Store):
     """A local folder; ``root`` is an absolute path."""
@@ -99,7 +103,7 @@ def _staging(path: str, folder: str | None = None) -> Iterator[str]:
     os.makedirs(folder, exist_ok=True)
     # Ends in .tmp, so that a leftover of a killed writer is never taken for a shard; unique, so that two attempts
     # at the same file do not write into each other.
-    staging = os.path.join(folder, f".{name}.{uuid4().hex}.tmp")
+    staging = os.path.join(folder, f".{name[:SHOWN]}.{uuid4().hex}.tmp")
     try:
         yield staging
     finally:

@@ -7,17 +7,20 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.storage.hostile import hostile_keys
 from ue_ray.errors import RunError
 from ue_ray.images.codec import decode, encode
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.listing import sample_id
-from ue_ray.storage.outputs.formats import FORMATS, format_of
+from ue_ray.storage.outputs.formats import FORMATS, format_of, shared_names
 from ue_ray.storage.outputs.formats.base import Entry
 from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
 
@@ -117,8 +120,11 @@ def test_a_shard_elsewhere_than_on_disk(format: str):
 def test_hostile_keys_stay_inside_and_apart(tmp_path: Path, format: str):
     """200 keys: nothing outside the output's own folders, and as many images as keys."""
     root = tmp_path / "deep" / "deeper" / "out"
-    keys = hostile_keys(200)
-    with ShardWriter(str(root), 0, ["..", "../../c", "c"], format) as writer:
+    keys, class_names = hostile_keys(200), ["..", "../../c", "c"]
+    labels = [number % 3 for number in range(200)]
+    listing = pa.table({"sample_id": [sample_id(key) for key in keys], "key": keys, "label": labels})
+    shared = shared_names(format, class_names, ".png", listing)
+    with ShardWriter(str(root), 0, class_names, format, shared=shared) as writer:
         for number, key in enumerate(keys):
             writer.add_protected(sample_id(key), image_of(key), key, number % 3)
     record = writer.close()
@@ -132,7 +138,7 @@ def test_hostile_keys_stay_inside_and_apart(tmp_path: Path, format: str):
         with tarfile.open(root / "data" / "part-00000.tar") as tar:
             names = tar.getnames()
         assert len({name.casefold() for name in names}) == 600
-        assert not any(name.startswith("/") or ".." in name or "\\" in name for name in names)
+        assert not any("" in parts or ".." in parts or "\\" in name for name in names if (parts := name.split("/")))
 
 
 @every_format
@@ -166,9 +172,7 @@ def test_an_image_folder_names_its_images_in_an_index(tmp_path: Path):
     record = write(str(tmp_path), "imagefolder")
     assert [file.name for file in record.files] == ["index/part-00000.parquet"]
     rows = pq.read_table(tmp_path / "index" / "part-00000.parquet").to_pylist()
-    marked = [f"-{sample_id(key)}.png" for key in KEYS]
-    expected = ["Cat/1.png", f"Cat/2{marked[1]}", "Cat/deep/3.png", "dog/1.png", f"dog/été{marked[4]}"]
-    assert [row["name"] for row in rows] == expected
+    assert [row["name"] for row in rows] == ["Cat/1.png", "Cat/2.png", "Cat/deep/3.png", "dog/1.png", "dog/été.png"]
     for row, key in zip(rows, KEYS, strict=True):
         assert (row["sample_id"], row["key"], row["label"]) == (sample_id(key), key, label_of(key))
         assert (tmp_path / "data" / row["name"]).read_bytes() == image_of(key)
@@ -208,17 +212,45 @@ def test_webdataset_groups_a_tar_by_the_name_up_to_its_first_dot(tmp_path: Path)
             "key": key,
             "label": label_of(key),
             "class_name": CLASSES[label_of(key)],
+            "psnr": None,
+            "ssim": None,
         }
+
+
+def test_each_format_says_how_like_its_original_an_image_is(tmp_path: Path):
+    for format in FORMATS:
+        with ShardWriter(str(tmp_path / format), 0, CLASSES, format) as writer:
+            writer.add_protected("0", image_of("a"), "Cat/a.png", 0, Likeness(34.5, 0.9))
+    rows = [
+        *pq.read_table(tmp_path / "parquet" / "data").to_pylist(),
+        *pq.read_table(tmp_path / "imagefolder" / "index").to_pylist(),
+    ]
+    with tarfile.open(tmp_path / "webdataset" / "data" / "part-00000.tar") as tar:
+        facts = tar.extractfile(tar.getmembers()[2])
+        assert facts
+        rows.append(json.loads(facts.read()))
+    assert [(row["psnr"], row["ssim"]) for row in rows] == [(34.5, 0.9)] * 3
 
 
 def test_names_end_in_the_encoding(tmp_path: Path):
     with ShardWriter(str(tmp_path), 0, CLASSES, "imagefolder", extension=".webp") as writer:
-        for key in ("dog/1.webp", "dog/1.png"):
+        for key in ("dog/1.webp", "dog/2.png", "dog/3:4.JPG"):
             writer.add_protected(sample_id(key), b"bytes", key, 1)
-    assert sorted(path.name for path in (tmp_path / "data" / "dog").iterdir()) == [
-        f"1-{sample_id('dog/1.png')}.webp",
-        "1.webp",
-    ]
+    assert sorted(path.name for path in (tmp_path / "data" / "dog").iterdir()) == ["1.webp", "2.webp", "3_4.webp"]
+    assert writer.renamed == {"dog/3:4.JPG": "dog/3_4.webp"}
+    assert writer.extensions == {".png -> .webp": 1, ".jpg -> .webp": 1}
+
+
+@pytest.mark.parametrize("format", ["imagefolder", "webdataset"])
+def test_a_name_of_255_bytes_is_written(tmp_path: Path, format: str):
+    key = f"Cat/{'é' * 125}x.png"
+    assert read(str(tmp_path), write(str(tmp_path), format, [key])) == [Entry(sample_id(key), key, 0, image_of(key))]
+
+
+def test_a_parquet_has_the_keys_and_no_names(tmp_path: Path):
+    with ShardWriter(str(tmp_path), 0, CLASSES) as writer:
+        writer.add_protected("0", b"bytes", "Cat/3:4.JPG", 0)
+    assert (writer.renamed, dict(writer.extensions)) == ({}, {})
 
 
 @pytest.mark.parametrize(
@@ -242,8 +274,8 @@ def test_many_images_are_written_with_few_in_memory(tmp_path: Path, monkeypatch:
     held: list[int] = []
     add: Callable = ImageFolderWriter.add
 
-    def watched(self: ImageFolderWriter, entry: Entry) -> None:
-        add(self, entry)
+    def watched(self: ImageFolderWriter, *entry: Any) -> None:
+        add(self, *entry)
         held.append(self._pending_bytes)
 
     monkeypatch.setattr(ImageFolderWriter, "add", watched)

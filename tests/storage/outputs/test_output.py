@@ -145,9 +145,11 @@ def test_a_finished_run_is_found_and_another_is_refused(output: Output):
 @pytest.mark.parametrize("mode", ["resume", "overwrite"])
 def test_a_run_that_was_killed_in_its_commit_leaves_nothing_behind(output: Output, mode: Mode):
     """A half-written manifest stayed in the committed output, which was then taken for a folder of images."""
-    (Path(output.uri) / ".manifest.json.0123456789abcdef.tmp").write_text("{")
+    for name in ("preview.html", "manifest.json", "_SUCCESS"):
+        (Path(output.uri) / f".{name}.0123456789abcdef.tmp").write_text("{")
     again = Output(output.uri)
     assert again.begin(mode, CARD) is None
+    again.write_preview("page")
     again.commit(8, write_shards(again), {})
     assert {entry.name for entry in Path(output.uri).iterdir()} <= set(OURS)
 

@@ -71,6 +71,8 @@ def test_the_schema_carries_hugging_face_features(tmp_path: Path):
                 "sample_id": {"dtype": "string", "_type": "Value"},
                 "image": {"_type": "Image"},
                 "label": {"names": CLASSES, "_type": "ClassLabel"},
+                "psnr": {"dtype": "float64", "_type": "Value"},
+                "ssim": {"dtype": "float64", "_type": "Value"},
             }
         }
     }

@@ -85,7 +85,8 @@ class _Protector:
         METHODS[artifact.config.method] = method  # one of the driver's own is not in this process's dict
         cpu = Compute.detect("cpu")
         noise = ServedNoise(artifact.config, servers) if servers else open_noise(artifact, cpu)
-        self.shards = ShardProtector(survey.source, names, artifact, noise, output, survey.handling, class_map)
+        shared = ray.get(survey.shared)
+        self.shards = ShardProtector(survey.source, names, artifact, noise, output, survey.handling, class_map, shared)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         results: dict[str, list[Any]] = {"result": [], "kept": []}

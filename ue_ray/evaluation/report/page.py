@@ -8,11 +8,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ue_ray.evaluation.gallery import GalleryItem
+from ue_ray.evaluation.gallery import CROP, GalleryItem
 from ue_ray.evaluation.measures import TRAIN_SETS, chance_of, chance_percent, summarise
 from ue_ray.evaluation.report.charts import learning_curves, verifications
 from ue_ray.evaluation.report.console import comparison, headline, worst_case
-from ue_ray.evaluation.report.pictures import gallery_rows
+from ue_ray.evaluation.report.pictures import bound_of, gallery_rows
 from ue_ray.evaluation.report.tables import confusion_matrices, data_facts, origin_facts
 
 TONES = {name: name for name in TRAIN_SETS}  # colours of the style sheet
@@ -59,7 +59,8 @@ def html_page(results: Mapping[str, Any], gallery: Sequence[GalleryItem]) -> str
         ],
         confusion=confusion_matrices(confused, data["clean"]["class_names"]),
         verifications=verifications({title: (runs, TONES) for title, runs in runs_of.items()}),
-        gallery=gallery_rows(gallery, data["protected"]),
+        gallery=gallery_rows(gallery, bound_of(gallery, data["protected"])),
+        crop=CROP,
         data=data_facts(data),
         origin=origin_facts(results, created=[results["created"]]),
     )

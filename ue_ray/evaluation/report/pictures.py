@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ue_ray.evaluation.gallery import CROP, GalleryItem
+from ue_ray.evaluation.gallery import GalleryItem
 from ue_ray.evaluation.measures import levels
 
 SMALL = 128  # up to here a picture is enlarged without smoothing
@@ -27,25 +27,26 @@ def picture(pixels: NDArray[np.uint8], description: str) -> dict[str, Any]:
     return {"source": source, "description": description, "width": width, "height": height, "small": small}
 
 
-def gallery_rows(items: Sequence[GalleryItem], protected: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Each item with its delta, magnified so that epsilon fills the range; None where there are no items.
+def bound_of(items: Sequence[GalleryItem], protected: Mapping[str, Any]) -> float:
+    """The change that fills the range: epsilon or, without one, the largest. ``protected``: as in results.json."""
+    largest = max((item.max_abs_delta for item in items), default=0.0)
+    return (protected.get("epsilon") if protected.get("norm") == "linf" else None) or largest or 1 / 255
 
-    ``protected``: the protected set, as in results.json. Without an epsilon the largest change fills the range.
-    """
+
+def gallery_rows(items: Sequence[GalleryItem], bound: float) -> dict[str, Any] | None:
+    """Each item with its delta, magnified so that ``bound`` fills the range; None where there are no items."""
     if not items:
         return None
-    deltas = [item.protected.astype(np.int16) - item.clean for item in items]
-    largest = max(item.max_abs_delta for item in items)
-    bound = (protected.get("epsilon") if protected.get("norm") == "linf" else None) or largest or 1 / 255
     columns = ("clean", "protected", f"delta × {0.5 / bound:.3g}")
     rows = []
-    for item, delta in zip(items, deltas, strict=True):
+    for item in items:
+        delta = item.protected.astype(np.int16) - item.clean
         magnified = np.round(255 * np.clip(0.5 + 0.5 * delta / (255 * bound), 0, 1)).astype(np.uint8)
         shown = zip(columns, (item.clean, item.protected, magnified), strict=True)
         pictures = [picture(pixels, f"{item.label}, {column}") for column, pixels in shown]
         words = f"{_likeness(item)} · largest change {levels(item.max_abs_delta)}"
         rows.append({"item": item, "change": words, "pictures": pictures})
-    return {"columns": columns, "rows": rows, "bound": levels(bound), "crop": CROP}
+    return {"columns": columns, "rows": rows, "bound": levels(bound)}
 
 
 def _likeness(item: GalleryItem) -> str:

@@ -42,6 +42,11 @@ class Handling:
     def lossless(self) -> bool:
         return self.encoding in LOSSLESS
 
+    @property
+    def extension(self) -> str:
+        """Of the encoding, as in ``.png``."""
+        return ENCODINGS[self.encoding]
+
     def encode(self, image: np.ndarray, original: Picture) -> bytes:
         """``image``, uint8 [H,W,3], with the alpha and metadata of the picture that it was made from."""
         return encode(image, original.alpha, self.encoding, self.quality, original.metadata)

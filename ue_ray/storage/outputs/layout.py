@@ -2,11 +2,12 @@
 
 DATA, REJECTED, INDEX, NOISE = "data", "rejected", "index", "noise"
 MANIFEST = "manifest.json"
+PREVIEW = "preview.html"
 SUCCESS = "_SUCCESS"
 WORK = "_work"
 """What only an unfinished run needs; gone once that is committed."""
 
-OURS = (SUCCESS, MANIFEST, DATA, REJECTED, INDEX, NOISE, WORK)
+OURS = (SUCCESS, MANIFEST, PREVIEW, DATA, REJECTED, INDEX, NOISE, WORK)
 """What may lie in an output, in the order in which it is removed."""
 
 RECORDED = (DATA, INDEX, REJECTED)

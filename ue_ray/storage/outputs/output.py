@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from ue_ray.errors import RunError, UserError, one_line
 from ue_ray.storage.filesystem import open_store
-from ue_ray.storage.outputs.layout import MANIFEST, OURS, OWNER, PART, RECORDED, RUN, SUCCESS, WORK
+from ue_ray.storage.outputs.layout import MANIFEST, OURS, OWNER, PART, PREVIEW, RECORDED, RUN, SUCCESS, WORK
 from ue_ray.storage.outputs.shards import ShardRecord
 
 FORMAT_VERSION = 2
@@ -73,7 +73,9 @@ class Output:
         """
         try:
             for name in self._refuse(mode):
-                if name.startswith((f".{MANIFEST}.", f".{SUCCESS}.")):  # of a run that was killed in its commit
+                if name.startswith(
+                    (f".{PREVIEW}.", f".{MANIFEST}.", f".{SUCCESS}.")
+                ):  # of a run that was killed in its commit
                     self._store.remove(name)
             if mode == "overwrite":
                 self.remove()
@@ -106,6 +108,12 @@ class Output:
                 self._store.remove(name)
             else:
                 self._store.remove_tree(name)
+
+    def write_preview(self, page: str) -> str:
+        """Writes the page beside the manifest; returns its SHA-256 (hex), for the manifest."""
+        text = page.encode()
+        self._store.write(PREVIEW, text)
+        return sha256(text).hexdigest()
 
     def commit(self, listing_count: int, records: Iterable[ShardRecord], extra: dict[str, Any]) -> dict[str, Any]:
         """Check that every input ended as exactly one of protected and rejected, then write the manifest and _SUCCESS.

@@ -12,12 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.inputs.listing import NO_LABEL
 from ue_ray.storage.outputs.formats import FORMATS
 from ue_ray.storage.outputs.formats.base import Entry, Place, Writer
 from ue_ray.storage.outputs.layout import REJECTED_PART
+from ue_ray.storage.outputs.names import NO_HASHES, Names
 
 _REJECTED = pa.schema([("sample_id", pa.string()), ("key", pa.string()), ("reason", pa.string())])
+_UNMEASURED = Likeness()
 
 
 def plan_shards(nbytes: np.ndarray, max_rows: int = 1024, max_bytes: int = 64 << 20) -> list[tuple[int, int]]:
@@ -69,18 +72,29 @@ class ShardRecord:
 class ShardWriter:
     """Writes one shard below ``root_uri``: its protected images in one of FORMATS, and ``rejected/part-00000.parquet``.
 
-    ``extension`` is that of the images' encoding, as in ``.png``; formats that name images use it. Memory is bounded
-    whatever the shard's size. The files that the record names become visible at ``close``, each whole; leaving the
-    ``with`` block closes the shard, leaving it by an exception drops it. The same samples in the same order give the
-    same bytes, so that writing a shard again changes nothing.
+    ``extension`` is that of the images' encoding, as in ``.png``; formats that name images use it, and what
+    ``shared_names`` found of the listing. Memory is bounded whatever the shard's size. The files that the record names
+    become visible at ``close``, each whole; leaving the ``with`` block closes the shard, leaving it by an exception
+    drops it. The same samples in the same order give the same bytes, so that writing a shard again changes nothing.
+
+    ``renamed``: the names of images, by key, of which more than the extension is not the key's; ``extensions``: how
+    many have another, as in ``.jpg -> .png``.
     """
 
     def __init__(
-        self, root_uri: str, index: int, class_names: list[str], format: str = "parquet", extension: str = ".png"
+        self,
+        root_uri: str,
+        index: int,
+        class_names: list[str],
+        format: str = "parquet",
+        extension: str = ".png",
+        shared: np.ndarray = NO_HASHES,
     ) -> None:
-        self._place = Place(root_uri, class_names, extension)
-        self._index = index
         self._format = FORMATS[format]
+        self._place = Place(root_uri, Names(class_names, extension, bool(self._format.dots), shared))
+        self.index = index
+        self.renamed: dict[str, str] = {}
+        self.extensions = Counter[str]()
         self._data_name = self._format.pattern.format(index)
         self._rejected_name = REJECTED_PART.format(index)
         self._stack = ExitStack()
@@ -89,14 +103,19 @@ class ShardWriter:
         self._rejected: list[dict] = []
         self._record: ShardRecord | None = None
 
-    def add_protected(self, sample_id: str, image: bytes, key: str, label: int) -> None:
-        """Add one protected image, encoded; ``key`` is shown to readers as the file it came from."""
+    def add_protected(
+        self, sample_id: str, image: bytes, key: str, label: int, likeness: Likeness = _UNMEASURED
+    ) -> None:
+        """Add one protected image, encoded; ``key`` is shown to readers as the file it came from, ``likeness`` how
+        much the image is like its original."""
         if self._data is None:
             staging = self._stack.enter_context(self._place.staged(self._data_name))
             self._data = self._format.writer(staging, self._place)
             self._stack.callback(self._data.discard)
-        self._data.add(Entry(sample_id, key, label, image))
+        self._data.add(Entry(sample_id, key, label, image), likeness)
         self._protected += 1
+        if self._format.dots is not None:
+            self._note_name(sample_id, key, label)
 
     def add_rejected(self, sample_id: str, key: str, reason: str, label: int = NO_LABEL) -> None:
         """Add one rejected sample and the one-line reason. A sample with a ``label`` may have been protected in a
@@ -110,7 +129,7 @@ class ShardWriter:
         if self._record is None:
             files = [self._publish_data(), self._publish_rejected()]
             self._record = ShardRecord(
-                index=self._index,
+                index=self.index,
                 protected=self._protected,
                 rejected=len(self._rejected),
                 files=tuple(file for file in files if file),
@@ -121,6 +140,14 @@ class ShardWriter:
     def examples(self) -> dict[str, str]:
         """The key of one rejected sample, the last, by reason."""
         return {row["reason"]: row["key"] for row in self._rejected}
+
+    def _note_name(self, sample_id: str, key: str, label: int) -> None:
+        names = self._place.names
+        name = names.name(sample_id, key, label)
+        if names.is_changed(name, key, label):
+            self.renamed[key] = name
+        if replaced := names.replaced(key):
+            self.extensions[f"{replaced} -> {names.extension}"] += 1
 
     def __enter__(self) -> "ShardWriter":
         return self

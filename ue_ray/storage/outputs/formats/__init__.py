@@ -2,12 +2,22 @@
 
 import re
 
+import numpy as np
+import pyarrow as pa
+
 from ue_ray.storage.outputs.formats.base import Format
 from ue_ray.storage.outputs.formats.imagefolder import IMAGEFOLDER
 from ue_ray.storage.outputs.formats.parquet import PARQUET
 from ue_ray.storage.outputs.formats.webdataset import WEBDATASET
+from ue_ray.storage.outputs.names import NO_HASHES, Names
 
 FORMATS: dict[str, Format] = {"parquet": PARQUET, "imagefolder": IMAGEFOLDER, "webdataset": WEBDATASET}
+
+
+def shared_names(format: str, class_names: list[str], extension: str, table: pa.Table) -> np.ndarray:
+    """The hashes of the names that several samples of a listing would have in this format: ShardWriter takes them."""
+    dots = FORMATS[format].dots
+    return NO_HASHES if dots is None else Names(class_names, extension, dots).shared_by(table)
 
 
 def format_of(name: str) -> Format | None:

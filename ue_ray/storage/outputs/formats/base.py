@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ue_ray.errors import ReadFailure
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.outputs.layout import STAGING
-from ue_ray.storage.outputs.names import class_folders, export_name
+from ue_ray.storage.outputs.names import Names
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,11 @@ class Entry:
 
 
 class Place:
-    """The output that a shard is written to: where its files go, and what the protected images are called."""
+    """The output that a shard is written to: where its files go, and the ``names`` of the images' own."""
 
-    def __init__(self, root_uri: str, class_names: list[str], extension: str = ".png") -> None:
-        self.class_names = class_names
-        self.extension = extension
+    def __init__(self, root_uri: str, names: Names) -> None:
+        self.names = names
         self._store = open_store(root_uri)
-        self._folders = class_folders(class_names)
 
     def staged(self, name: str) -> AbstractContextManager[str]:
         """A local file to write, published as ``name`` when the block ends; a killed writer leaves it in STAGING.
@@ -46,11 +45,6 @@ class Place:
         self._store.refuse_links(name)
         self._store.remove(name)
 
-    def image_name(self, sample_id: str, key: str, label: int) -> str:
-        """The name of an image's own file, relative to the folder DATA."""
-        name = export_name(key, sample_id, self.class_names[label], self.extension)
-        return f"{self._folders[label]}/{name}"
-
 
 class Writer(ABC):
     """Writes the file that the manifest records for the protected images of one shard, at the local path ``staging``.
@@ -63,7 +57,8 @@ class Writer(ABC):
         self.place = place
 
     @abstractmethod
-    def add(self, entry: Entry) -> None: ...
+    def add(self, entry: Entry, likeness: Likeness) -> None:
+        """``likeness``: of the image beside its original."""
 
     @abstractmethod
     def close(self) -> None:
@@ -113,8 +108,12 @@ class Reader(ABC):
 
 @dataclass(frozen=True)
 class Format:
-    """How one shard's protected images are written and read; ``pattern`` names the recorded file by its index."""
+    """How one shard's protected images are written and read; ``pattern`` names the recorded file by its index.
+
+    ``dots``: whether the stem of an image's own name may hold dots; None where images have no names of their own.
+    """
 
     pattern: str
     writer: type[Writer]
     reader: type[Reader]
+    dots: bool | None

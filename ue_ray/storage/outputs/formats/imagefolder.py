@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ue_ray.errors import ReadFailure
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.filesystem import join
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.outputs.formats.base import Entry, Format, Place, Reader, Writer
@@ -33,6 +34,8 @@ _INDEX = pa.schema(
         ("label", pa.int64()),
         ("bytes", pa.int64()),
         ("sha256", pa.string()),
+        ("psnr", pa.float64()),
+        ("ssim", pa.float64()),
     ]
 )
 
@@ -50,8 +53,8 @@ class ImageFolderWriter(Writer):
         self._pending_bytes = 0
         self._rows: list[dict[str, Any]] = []
 
-    def add(self, entry: Entry) -> None:
-        name = self.place.image_name(entry.sample_id, entry.key, entry.label)
+    def add(self, entry: Entry, likeness: Likeness) -> None:
+        name = self.place.names.name(entry.sample_id, entry.key, entry.label)
         size = len(entry.image)
         while self._pending and (len(self._pending) >= _THREADS or self._pending_bytes + size > _PENDING_BYTES):
             self._wait()
@@ -66,6 +69,7 @@ class ImageFolderWriter(Writer):
                 "label": entry.label,
                 "bytes": size,
                 "sha256": digest,
+                **vars(likeness),
             }
         )
 
@@ -80,7 +84,7 @@ class ImageFolderWriter(Writer):
 
     @staticmethod
     def forget(place: Place, sample_id: str, key: str, label: int) -> None:
-        place.remove(f"{DATA}/{place.image_name(sample_id, key, label)}")
+        place.remove(f"{DATA}/{place.names.name(sample_id, key, label)}")
 
     def _publish(self, name: str, data: bytes) -> None:
         with self.place.staged(name) as staging, open(staging, "wb") as file:
@@ -122,4 +126,4 @@ class ImageFolderReader(Reader):
         return FolderSource(join(self.uri, DATA)).read(rows)
 
 
-IMAGEFOLDER = Format(INDEX_PART, ImageFolderWriter, ImageFolderReader)
+IMAGEFOLDER = Format(INDEX_PART, ImageFolderWriter, ImageFolderReader, dots=True)

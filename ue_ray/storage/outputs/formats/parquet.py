@@ -1,7 +1,7 @@
-"""``data/part-00000.parquet``: sample_id, image and label, with the features that Hugging Face datasets reads."""
+"""``data/part-00000.parquet``: sample_id, image, label, psnr and ssim, as Hugging Face datasets reads them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ue_ray.errors import ReadFailure
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.inputs.parquet import ParquetSource, mean_image_bytes
 from ue_ray.storage.outputs.formats.base import Entry, Format, Place, Reader, Writer
 from ue_ray.storage.outputs.layout import PARQUET_PART
@@ -25,21 +26,29 @@ class ParquetWriter(Writer):
 
     def __init__(self, staging: str, place: Place) -> None:
         super().__init__(staging, place)
-        self._schema = _schema(place.class_names)
+        self._schema = _schema(place.names.class_names)
         self._pending: list[dict] = []
         self._pending_bytes = 0
         self._writer = pq.ParquetWriter(
             staging,
             self._schema,
             # An encoded image does not compress further; ids and labels do.
-            compression={"sample_id": "zstd", "image.bytes": "none", "image.path": "zstd", "label": "zstd"},
+            compression={
+                "sample_id": "zstd",
+                "image.bytes": "none",
+                "image.path": "zstd",
+                "label": "zstd",
+                "psnr": "zstd",
+                "ssim": "zstd",
+            },
             use_dictionary=["label"],
-            write_statistics=["label"],
+            write_statistics=["label", "psnr", "ssim"],
         )
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, likeness: Likeness) -> None:
         image = {"bytes": entry.image, "path": entry.key}
-        self._pending.append({"sample_id": entry.sample_id, "image": image, "label": entry.label})
+        row = {"sample_id": entry.sample_id, "image": image, "label": entry.label, **vars(likeness)}
+        self._pending.append(row)
         self._pending_bytes += len(entry.image)
         if len(self._pending) >= _FLUSH_ROWS or self._pending_bytes >= _FLUSH_BYTES:
             self._flush()
@@ -82,17 +91,25 @@ class ParquetReader(Reader):
         return ParquetSource(self.uri).read(rows)
 
 
-def _schema(class_names: list[str]) -> pa.Schema:
+def _schema(class_names: Sequence[str]) -> pa.Schema:
     """The columns, with the Hugging Face features that make ``datasets`` show images and class names."""
     features = {
         "sample_id": {"dtype": "string", "_type": "Value"},
         "image": {"_type": "Image"},
-        "label": {"names": class_names, "_type": "ClassLabel"},
+        "label": {"names": list(class_names), "_type": "ClassLabel"},
+        "psnr": {"dtype": "float64", "_type": "Value"},
+        "ssim": {"dtype": "float64", "_type": "Value"},
     }
     return pa.schema(
-        [("sample_id", pa.string()), ("image", _IMAGE), ("label", pa.int64())],
+        [
+            ("sample_id", pa.string()),
+            ("image", _IMAGE),
+            ("label", pa.int64()),
+            ("psnr", pa.float64()),
+            ("ssim", pa.float64()),
+        ],
         metadata={"huggingface": json.dumps({"info": {"features": features}})},
     )
 
 
-PARQUET = Format(PARQUET_PART, ParquetWriter, ParquetReader)
+PARQUET = Format(PARQUET_PART, ParquetWriter, ParquetReader, dots=None)

@@ -1,6 +1,7 @@
 """``data/part-00000.tar``: three files a sample, as WebDataset groups them.
 
-``cats/1.png`` the image, ``cats/1.cls`` the label as text, ``cats/1.json`` sample_id, key, label and class name.
+``cats/1.png`` the image, ``cats/1.cls`` the label as text, ``cats/1.json`` sample_id, key, label,
+class name, psnr and ssim.
 """
 
 import io
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from ue_ray.errors import ReadFailure
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.inputs.folder import MAX_FILE_BYTES, READERS, TOO_LARGE, attempt
 from ue_ray.storage.outputs.formats.base import Entry, Format, Place, Reader, Writer
 from ue_ray.storage.outputs.layout import TAR_PART
@@ -38,14 +40,15 @@ class WebDatasetWriter(Writer):
         super().__init__(staging, place)
         self._tar = tarfile.open(staging, "w", format=tarfile.PAX_FORMAT)  # noqa: SIM115
 
-    def add(self, entry: Entry) -> None:
-        name = self.place.image_name(entry.sample_id, entry.key, entry.label)
-        stem = name.removesuffix(self.place.extension)
+    def add(self, entry: Entry, likeness: Likeness) -> None:
+        name = self.place.names.name(entry.sample_id, entry.key, entry.label)
+        stem = name.removesuffix(self.place.names.extension)
         facts = {
             "sample_id": entry.sample_id,
             "key": entry.key,
             "label": entry.label,
-            "class_name": self.place.class_names[entry.label],
+            "class_name": self.place.names.class_names[entry.label],
+            **vars(likeness),
         }
         self._write(name, entry.image)
         self._write(f"{stem}.cls", str(entry.label).encode())
@@ -110,4 +113,4 @@ def _image(store: Store, name: str, offset: int, size: int) -> bytes | ReadFailu
     return attempt(store, partial(store.read_range, name, offset, size))
 
 
-WEBDATASET = Format(TAR_PART, WebDatasetWriter, WebDatasetReader)
+WEBDATASET = Format(TAR_PART, WebDatasetWriter, WebDatasetReader, dots=False)
