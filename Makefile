@@ -6,10 +6,9 @@ PYTHON ?= python3
 # What `make demo` runs. Override on the command line: make demo DEMO_VICTIM_EPOCHS=4
 DEMO_OUT            ?= out/demo
 DEMO_EPSILON        ?= 16/255
-DEMO_SURROGATE      ?= resnet9
 DEMO_VICTIMS        ?= resnet9
 DEMO_VICTIM_EPOCHS  ?= 10
-DEMO_PROTECT_FLAGS  ?= --views crop
+DEMO_PROTECT_FLAGS  ?= --method gratings --cells 2
 DEMO_EVALUATE_FLAGS ?= --augmentation crop
 
 # More flags for pytest: make test-fast PYTEST_FLAGS='-x -k budget'
@@ -47,7 +46,7 @@ $(STAMP): pyproject.toml
 demo: install ## Protect 4,000 real digits and show what a victim learns from them
 	rm -rf $(DEMO_OUT)
 	$(BIN)/ue-ray protect --input mnist5k --output $(DEMO_OUT)/protected \
-		--epsilon $(DEMO_EPSILON) --surrogate $(DEMO_SURROGATE) $(DEMO_PROTECT_FLAGS)
+		--epsilon $(DEMO_EPSILON) $(DEMO_PROTECT_FLAGS)
 	$(BIN)/ue-ray evaluate --clean mnist5k --protected $(DEMO_OUT)/protected --test mnist5k-test \
 		--output $(DEMO_OUT)/report --victims $(DEMO_VICTIMS) --epochs $(DEMO_VICTIM_EPOCHS) $(DEMO_EVALUATE_FLAGS)
 

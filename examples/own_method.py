@@ -18,10 +18,10 @@ class Checkerboard(DataFreeMethod):
     class Options:
         cells: int = option("Squares a side. Default: 8.", 8)
 
-    def draw(self, name: str) -> Tensor:
+    def draw(self, class_name: str, sample_id: str | None) -> Tensor:
         place = torch.arange(self.config.canvas) * self.options.cells // self.config.canvas
         board = (place[:, None] + place) % 2 * 2 - 1
-        colour = own_generator(self.config.seed, name).choice([-1, 1], (3, 1, 1))
+        colour = own_generator(self.config.seed, class_name).choice([-1, 1], (3, 1, 1))
         return torch.from_numpy(colour) * board * self.config.budget.epsilon
 
 

@@ -111,9 +111,10 @@ class DataFreeMethod(NoiseMethod):
     needs_data = False
 
     @abstractmethod
-    def draw(self, name: str) -> Tensor:
-        """Returns the delta of the class of that name, or of the sample of that sample_id: float32 [3,s,s] in [0, 1]
-        units, s the canvas' side. What is outside the budget is projected into it."""
+    def draw(self, class_name: str, sample_id: str | None) -> Tensor:
+        """Returns the delta of a class, with ``sample_id`` that of its sample: float32 [3,s,s] in [0, 1] units, s the
+        canvas' side. What is outside the budget is projected into it. ``sample_id`` is None where the noise is
+        class-wise."""
 
     def noise(self, artifact: NoiseArtifact) -> Noise:
         return DrawnNoise(self.config, self.compute, self.draw)

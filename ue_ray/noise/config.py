@@ -16,7 +16,11 @@ Granularity = Literal["class-wise", "sample-wise"]
 class NoiseOptions:
     """What a user may say of a noise, whatever its method; None where the data decides."""
 
-    method: str = option("How it is made. Default: error-minimizing.", "error-minimizing")
+    method: str | None = option(
+        "How it is made. Default: gratings for images of at most 64 pixels in 2 to 54 classes of 100 or more; "
+        "error-minimizing for others, and where an option of crafting is given.",
+        None,
+    )
     granularity: Granularity = option("One delta a class, or one an image. Default: class-wise.", "class-wise")
     epsilon: float = option("The budget, of a range of [0, 1]. Default: 8/255.", 8 / 255, parse_epsilon)
     norm: Norm = option("The budget's norm: linf or l2. Default: linf.", "linf")

@@ -126,17 +126,19 @@ class SampleNoise(Noise):
 
 
 class DrawnNoise(Noise):
-    """Each delta made from the name of its class, or from its sample_id, by ``draw``: float32 [3,s,s]."""
+    """Each delta made from its class's name and its sample_id by ``draw``: float32 [3,s,s]. Class-wise that is None."""
 
-    def __init__(self, config: NoiseConfig, compute: Compute, draw: Callable[[str], Tensor]) -> None:
+    def __init__(self, config: NoiseConfig, compute: Compute, draw: Callable[[str, str | None], Tensor]) -> None:
         super().__init__(config, compute)
         self.draw = draw
 
     def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
+        names = self.config.class_names
         if self.config.granularity == "class-wise":
             classes, members = labels.cpu().unique(return_inverse=True)
-            return torch.stack([self.draw(self.config.class_names[label]) for label in classes.tolist()])[members]
-        return torch.stack([self.draw(sample_id) for sample_id in sample_ids])
+            return torch.stack([self.draw(names[label], None) for label in classes.tolist()])[members]
+        samples = zip(labels.tolist(), sample_ids, strict=True)
+        return torch.stack([self.draw(names[label], sample_id) for label, sample_id in samples])
 
 
 class SurrogateNoise(Noise):

@@ -30,7 +30,7 @@ Picture = np.ndarray | Image.Image | Tensor
 def craft(
     images: Sequence[Picture] | np.ndarray | Tensor,
     labels: Sequence[Any] | np.ndarray | Tensor,
-    method: str = "error-minimizing",
+    method: str | None = None,
     epsilon: str | float = "8/255",
     *,
     class_names: Sequence[str] | None = None,

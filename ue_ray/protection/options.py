@@ -157,6 +157,8 @@ def protect_options(given: Mapping[str, Any]) -> ProtectOptions:
 
     source = section(NoiseSource)
     noise = _preset_values(source) | {name: value for name, value in given.items() if name in noise_names}
+    if not {"method", "cells"} & noise.keys() and set(FOR_CRAFTING) & given.keys():
+        noise["method"] = "error-minimizing"  # whoever says how to craft wants to
     options = ProtectOptions(section(InputOptions), section(OutputOptions), source, section(WorkerOptions), noise)
     _refuse_ignored(options, given)
     return options
@@ -202,6 +204,7 @@ def noise_sections() -> dict[str, type]:
     own: dict[str, list[Any]] = {}
     for name, methods in owners.items():
         own.setdefault(f"Method {' or '.join(methods)}", []).append(entries[name])
-    chosen = option(f"{', '.join(METHODS)}. Default: error-minimizing.", "error-minimizing")
-    noise = make_dataclass("Noise", [("method", str, chosen)], bases=(NoiseOptions,), frozen=True, kw_only=True)
+    about = NoiseOptions.__dataclass_fields__["method"].metadata["help"]
+    chosen = option(about.replace("How it is made", ", ".join(METHODS)), None)
+    noise = make_dataclass("Noise", [("method", str | None, chosen)], bases=(NoiseOptions,), frozen=True, kw_only=True)
     return {"Noise": noise} | {title: make_dataclass("MethodOptions", options) for title, options in own.items()}

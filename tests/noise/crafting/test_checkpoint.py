@@ -14,9 +14,9 @@ from ue_ray.noise.crafting.batches import Windows
 from ue_ray.noise.crafting.checkpoint import Checkpoints
 from ue_ray.noise.crafting.class_deltas import ReplicatedDeltas
 from ue_ray.noise.crafting.rounds import Round
-from ue_ray.noise.methods import new_method
+from ue_ray.noise.methods import METHODS, new_method
 
-CRAFTED = [case for case in TABLE if case[0] != "random"]
+CRAFTED = [case for case in TABLE if METHODS[case[0]].needs_data]
 
 
 class Killed(Exception):

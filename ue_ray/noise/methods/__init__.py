@@ -14,13 +14,19 @@ from ue_ray.noise.config import NoiseConfig, NoiseOptions
 from ue_ray.noise.crafted import Noise
 from ue_ray.noise.methods.error_maximizing import ErrorMaximizing
 from ue_ray.noise.methods.error_minimizing import ErrorMinimizing
+from ue_ray.noise.methods.gratings import MOST_CODES, Gratings
 from ue_ray.noise.methods.random import Random
 
 METHODS: dict[str, type[NoiseMethod]] = {
+    "gratings": Gratings,
     "error-minimizing": ErrorMinimizing,
     "error-maximizing": ErrorMaximizing,
     "random": Random,
 }
+
+
+FEWEST_A_CLASS = 100  # images; a grating of fewer is hardly ever seen by the time content is learnt
+LARGEST_SIDE = 64  # pixels; larger images are resized for networks, and lose what lives at the pixel frequency
 
 
 def noise_config(
@@ -33,17 +39,18 @@ def noise_config(
     """
     names = option_names(NoiseOptions)
     noise = with_options(NoiseOptions, {name: value for name, value in given.items() if name in names})
-    method = METHODS[choose(noise.method, METHODS, "method")]
-    choose(noise.granularity, method.granularities, "granularity", f" for method {noise.method}")
-    budget = Budget(noise.epsilon, noise.norm)
     own = {name: value for name, value in given.items() if name not in names}
+    name = noise.method or default_method(noise, own, len(class_names), images, side)
+    method = METHODS[choose(name, METHODS, "method")]
+    choose(noise.granularity, method.granularities, "granularity", f" for method {name}")
+    budget = Budget(noise.epsilon, noise.norm)
     has = option_names(method.Options)
-    if unknown := [name for name in own if name not in has]:
+    if unknown := [option for option in own if option not in has]:
         choices = ", ".join(map(flag, has)) or "none of its own"
-        raise UserError(f"{flag(unknown[0])} is no option of method {noise.method}; it has {choices}")
+        raise UserError(f"{flag(unknown[0])} is no option of method {name}; it has {choices}")
     seen = side if noise.image_size is None else noise.image_size
     return NoiseConfig(
-        method=noise.method,
+        method=name,
         granularity=noise.granularity,
         budget=budget,
         class_names=tuple(class_names),
@@ -53,6 +60,19 @@ def noise_config(
         seed=noise.seed,
         options=method.resolve(noise.granularity, budget, own, images, gpu),
     )
+
+
+def default_method(noise: NoiseOptions, own: Mapping[str, Any], classes: int, images: int, side: int) -> str:
+    """Returns the method that protects such a collection best, by what was measured (docs/survival.md).
+
+    Gratings hold whatever the content, but a network must see each of them often, and at its own size. ``own``: the
+    methods' own options that are given; one that gratings do not have asks for crafting.
+    """
+    often = 2 <= classes <= MOST_CODES and images >= FEWEST_A_CLASS * classes
+    own_size = side <= LARGEST_SIDE and noise.canvas is None and noise.patch is None
+    if not set(own) <= set(option_names(Gratings.Options)):
+        return "error-minimizing"
+    return "gratings" if own or (often and own_size) else "error-minimizing"
 
 
 def new_method(config: NoiseConfig, compute: Compute) -> NoiseMethod:

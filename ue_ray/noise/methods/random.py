@@ -13,7 +13,9 @@ from ue_ray.noise.crafting.batches import own_generator
 class Random(DataFreeMethod):
     """Each delta from a generator of its own, seeded by the class or the sample."""
 
-    def draw(self, name: str) -> Tensor:
+    def draw(self, class_name: str, sample_id: str | None) -> Tensor:
         side = self.config.canvas
-        drawn = own_generator(self.config.seed, name).uniform(-1, 1, (3, side, side))
+        drawn = own_generator(self.config.seed, class_name if sample_id is None else sample_id).uniform(
+            -1, 1, (3, side, side)
+        )
         return torch.from_numpy(drawn.astype(np.float32)) * self.config.budget.epsilon

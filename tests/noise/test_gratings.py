@@ -1,0 +1,97 @@
+"""Gratings: what tells the classes apart, what is the same whatever else is protected, and where they are chosen."""
+
+import numpy as np
+import pytest
+import torch
+
+from ue_ray.learning.compute import Compute
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.methods import noise_config, open_noise
+
+CPU = Compute.detect("cpu")
+
+
+def drawn(classes, side=16, **given):
+    """The deltas of ``classes`` (a number, or names), in levels, as a class's image or ``ids``' images have them."""
+    names = [f"class {number}" for number in range(classes)] if isinstance(classes, int) else classes
+    ids = given.pop("ids", None)
+    config = noise_config({"method": "gratings", **given}, names, 1000, side)
+    labels = torch.arange(len(names)) if ids is None else torch.zeros(len(ids), dtype=torch.int64)
+    delta = open_noise(NoiseArtifact(config), CPU).perturb(None, labels, ids or [""] * len(names))
+    return (delta * 255).round().to(torch.int64).numpy()
+
+
+def seen(delta):
+    """What is left of a delta under every shift by a pixel and mirror: the products of each two channels' waves."""
+    waves = np.fft.fft2(delta)[:, [0, 8, 8], [8, 0, 8]].real / 256 / 8  # columns, rows, checkerboard at side 16
+    return np.einsum("ck,dk->cdk", waves, waves).round(6)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 54])
+def test_no_two_classes_look_alike_under_shifts_and_mirrors(classes):
+    deltas = drawn(classes)
+    assert (np.abs(deltas) == 8).all()  # the whole budget
+    assert len({seen(delta).tobytes() for delta in deltas}) == classes
+
+
+def test_a_mirror_or_a_shift_leaves_what_a_network_sees():
+    for delta in drawn(10):
+        for changed in (delta[..., ::-1], delta[:, ::-1], np.roll(delta, 1, -1), np.roll(delta, (1, 1), (1, 2))):
+            np.testing.assert_array_equal(seen(changed), seen(delta))
+
+
+def test_few_classes_are_far_apart():
+    """The products of ten codes differ by at least what one whole wave of another sign makes: 4 in each of 4 pairs."""
+    codes = [seen(delta) for delta in drawn(10, seed=3)]
+    distances = [((a - b) ** 2).sum() for i, a in enumerate(codes) for b in codes[:i]]
+    assert min(distances) >= 8
+
+
+def test_a_class_alone_or_one_of_many_has_a_code_of_its_own_name_and_seed():
+    alone = drawn(["ada"])
+    many = drawn([f"user {number}" for number in range(99)] + ["ada"])
+    np.testing.assert_array_equal(alone[0], many[-1])
+    assert len({delta.tobytes() for delta in many}) == 100
+    assert (drawn(["ada"], seed=1) != alone).any()
+
+
+def test_the_order_of_classes_is_drawn_by_the_seed():
+    first, second = drawn(10), drawn(10, seed=1)
+    assert any((first[row] != second[row]).any() for row in range(10))
+
+
+def test_with_two_cells_each_quarter_has_a_colour():
+    for delta in drawn(10, cells=2):
+        for channel in delta:
+            for rows in (slice(0, 8), slice(8, 16)):
+                for columns in (slice(0, 8), slice(8, 16)):
+                    assert len(np.unique(channel[rows, columns])) == 1
+
+
+def test_sample_wise_the_waves_are_the_classes_and_the_mean_is_nothing():
+    ids = [f"photo {number}" for number in range(400)]
+    deltas = drawn(10, ids=ids, granularity="sample-wise")
+    of_class = drawn(10)[0]
+    part = deltas[:, :, :4, :4].reshape(400, -1)
+    shifts = {np.roll(of_class, shift, (1, 2))[:, :4, :4].tobytes() for shift in ((0, 0), (0, 1), (1, 0), (1, 1))}
+    assert {delta.reshape(3, 4, 4).tobytes() for delta in part} == shifts
+    assert np.abs(deltas.mean(0)).max() < 2
+
+
+@pytest.mark.parametrize(
+    ("classes", "images", "side", "given", "method"),
+    [
+        (10, 1000, 32, {}, "gratings"),
+        (10, 1000, 32, {"granularity": "sample-wise"}, "gratings"),
+        (10, 999, 32, {}, "error-minimizing"),
+        (1, 1000, 32, {"cells": 8}, "gratings"),
+        (55, 10000, 32, {}, "error-minimizing"),
+        (10, 1000, 65, {}, "error-minimizing"),
+        (10, 1000, 32, {"max_rounds": 3}, "error-minimizing"),
+        (10, 1000, 32, {"canvas": 16}, "error-minimizing"),
+        (10, 1000, 32, {"method": "random"}, "random"),
+    ],
+)
+def test_the_collection_chooses_the_method(classes, images, side, given, method):
+    names = [str(number) for number in range(classes)]
+    assert noise_config(given, names, images, side).method == method

@@ -1,0 +1,106 @@
+"""Gratings: each class has stripes or a checkerboard in colours of its own. Nothing is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ue_ray.errors import check_at_least, option
+from ue_ray.noise.base import DataFreeMethod
+from ue_ray.noise.crafting.batches import own_generator
+
+WAVES = {"columns": ((1, -1), (1, -1)), "rows": ((1, 1), (-1, -1)), "checkerboard": ((1, -1), (-1, 1))}
+SIGNS = ((1, 1, 1), (1, 1, -1), (1, -1, 1), (-1, 1, 1))  # a shift by a cell turns all three round: four, not eight
+MOST_CODES = 54
+FEWEST_CELLS = 8  # a side, from which on there are enough waves to call it a grating
+
+
+@dataclass(frozen=True, kw_only=True)
+class GratingsOptions:
+    """``cells``: how many cells, each of one colour, a side of the image has."""
+
+    cells: int | None = option(
+        "Cells a side. Default: one for each pixel of the canvas. 2, a colour in each quarter, is for drawings and "
+        "digits, which are sharp and have no colours.",
+        None,
+    )
+
+    def __post_init__(self) -> None:
+        check_at_least(self, {"cells": 2})
+
+
+class Gratings(DataFreeMethod):
+    """Each channel of a class is +-epsilon in vertical stripes, horizontal ones or a checkerboard, one cell wide.
+
+    Networks learn first what stands out. Natural images vary least from one pixel to the next, and least of all in
+    colour there: a grating stands out from any content at once, and a clean image, which has none, tells the network
+    nothing. Whatever the crop or the mirror, a network can tell which waves there are in which channel, and whether
+    two channels with the same wave go up and down together: 54 codes. The classes get codes as far apart as there are.
+
+    A class alone, or one of more than 54, draws its code by its own name, another one in each quarter of the image.
+    Measured in docs/survival.md. Like other noise at the pixel frequency it does not outlive blur, JPEG and resizing.
+    """
+
+    Options = GratingsOptions
+
+    @cached_property
+    def cells(self) -> int:
+        return min(self.options.cells or self.config.canvas, self.config.canvas)
+
+    @cached_property
+    def codes(self) -> dict[str, np.ndarray]:
+        """The tiles of each class, int64 [b,b,3,2,2] of +-1: one for each of its b x b blocks."""
+        tiles, seen = _drawings() if self.cells < FEWEST_CELLS else _gratings()
+        names, generator = self.config.class_names, np.random.default_rng(self.config.seed)
+        if 1 < len(names) <= len(tiles):
+            chosen = generator.permutation(_farthest(seen, len(names), generator))
+            return {name: tiles[code][None, None] for name, code in zip(names, chosen, strict=True)}
+        blocks = 2 if self.cells >= FEWEST_CELLS else 1
+        draws = [own_generator(self.config.seed, name).integers(len(tiles), size=(blocks, blocks)) for name in names]
+        return {name: tiles[draw] for name, draw in zip(names, draws, strict=True)}
+
+    def draw(self, class_name: str, sample_id: str | None) -> Tensor:
+        """A class's gratings. Sample-wise, a wave may start with its crest or its trough, drawn by the sample for each
+        of 16 parts of the image: the class is told as well, and the mean of its samples' deltas tells nothing."""
+        side, code = self.config.canvas, self.codes[class_name]
+        place = np.arange(side)
+        cell, block, part = (place * count // side for count in (self.cells, len(code), 4))
+        shift = np.zeros((2, side, side), np.int64)
+        if sample_id is not None:
+            own = own_generator(self.config.seed, sample_id).integers(0, 2, (2, 4, 4))
+            shift = own[:, part[:, None], part]
+        rows, columns = (cell[:, None] + shift[0]) % 2, (cell + shift[1]) % 2
+        signs = code[block[:, None], block, :, rows, columns]  # [side,side,3]
+        return torch.from_numpy(signs).permute(2, 0, 1) * self.config.budget.epsilon
+
+
+def _gratings() -> tuple[np.ndarray, np.ndarray]:
+    """Returns the 54 tiles, int64 [N,3,2,2], and what a network sees of each, float64 [N,F]: the product of each two
+    channels, wave by wave."""
+    tiles = np.array(list(product(WAVES.values(), repeat=3)))  # [27,3,2,2]
+    tiles = (tiles[:, None] * np.array(SIGNS)[:, :, None, None]).reshape(-1, 3, 2, 2)
+    amplitudes = np.einsum("ncij,kij->nkc", tiles, np.array(list(WAVES.values()))) / 4
+    seen = np.einsum("nkc,nkd->nkcd", amplitudes, amplitudes).reshape(len(tiles), -1)
+    seen, first = np.unique(seen, axis=0, return_index=True)
+    return tiles[first], seen
+
+
+def _drawings() -> tuple[np.ndarray, np.ndarray]:
+    """Returns all 4,096 tiles and, for each, its signs: with few cells, each is seen in its place."""
+    tiles = np.array(list(product((-1, 1), repeat=12)))
+    return tiles.reshape(-1, 3, 2, 2), tiles.astype(np.float64)
+
+
+def _farthest(points: np.ndarray, count: int, generator: np.random.Generator) -> list[int]:
+    """Returns ``count`` rows of ``points``, float64 [N,F], each as far from those before it as any is."""
+    chosen = [int(generator.integers(len(points)))]
+    distance = ((points - points[chosen[0]]) ** 2).sum(1)
+    while len(chosen) < count:
+        chosen.append(int(generator.choice(np.flatnonzero(distance > distance.max() - 1e-9))))
+        distance = np.minimum(distance, ((points - points[chosen[-1]]) ** 2).sum(1))
+    return chosen
