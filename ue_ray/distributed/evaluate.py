@@ -7,7 +7,7 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,7 +60,9 @@ def carry_out(job: Job) -> Evaluation:
     """Does what ``job`` asks for; returns the evaluation."""
     started = time.monotonic()
     with causes(job.output):
-        return report(job, run(job, make_plan(job)), started)
+        plan = make_plan(job)
+        job = replace(job, options=job.options.resolved(plan.surveys["clean"].summary.count))
+        return report(job, run(job, plan), started)
 
 
 @dataclass(frozen=True)

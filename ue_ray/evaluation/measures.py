@@ -69,15 +69,21 @@ def span(numbers: Iterable[int]) -> str:
 
 @dataclass(frozen=True)
 class SetSummary:
-    """All seeds of one victim on one train set; accuracies in [0, 1]; ``balanced``: the final one, as the mean over
-    classes; ``peak_epochs`` as by ``span``; seconds of all
-    seeds together."""
+    """All seeds of one victim on one train set; accuracies in [0, 1].
+
+    ``balanced``: the final one, as the mean over classes. ``worst`` and ``worst_peak``: the highest of any seed, what
+    protects least. ``peak_epochs``: as by ``span``. ``recognised``: the most classes that any seed recognises
+    (``victim.informedness``). ``seconds``: of all seeds together.
+    """
 
     runs: tuple[Run, ...]
     final: Estimate
     balanced: Estimate
     peak: Estimate
     train: Estimate
+    worst: float
+    worst_peak: float
+    recognised: int
     peak_epochs: str
     seconds: float
 
@@ -86,7 +92,12 @@ class SetSummary:
         names = ("final_test_accuracy", "balanced_test_accuracy", "peak_test_accuracy", "train_accuracy")
         final, balanced, peak, train = (Estimate.of([run[name] for run in runs]) for name in names)
         epochs = span(run["peak_epoch"] for run in runs)
-        return cls(tuple(runs), final, balanced, peak, train, epochs, float(sum(run["seconds"] for run in runs)))
+        worst, worst_peak, recognised = (
+            max(run[name] for run in runs)
+            for name in ("final_test_accuracy", "peak_test_accuracy", "recognised_classes")
+        )
+        seconds = float(sum(run["seconds"] for run in runs))
+        return cls(tuple(runs), final, balanced, peak, train, worst, worst_peak, recognised, epochs, seconds)
 
     @property
     def seeds(self) -> int:
@@ -95,7 +106,10 @@ class SetSummary:
     @property
     def cells(self) -> tuple[str, ...]:
         """As tables show it, without its name."""
-        numbers = (self.final, self.balanced, self.peak, self.peak_epochs, self.train, self.seeds)
+        worst = f"{percent(self.worst)} / {percent(self.worst_peak)}"
+        numbers = (
+            self.final, self.balanced, self.peak, self.peak_epochs, worst, self.recognised, self.train, self.seeds,
+        )  # fmt: skip
         return *map(str, numbers), f"{self.seconds:,.0f}"
 
 

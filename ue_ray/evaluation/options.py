@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ue_ray.errors import (
@@ -21,12 +21,16 @@ from ue_ray.errors import (
     with_options,
 )
 from ue_ray.evaluation.countermeasures import parse
+from ue_ray.evaluation.recipes import RECIPES
 from ue_ray.evaluation.trackers import Tracker, parse_trackers
 from ue_ray.evaluation.training import AUGMENTATIONS, TrainingPlan
 from ue_ray.evaluation.victim import CONTROLS
 from ue_ray.learning.models import SMALLEST_IMAGE, check_model
+from ue_ray.learning.models.whitening import PREFIX
 from ue_ray.noise.budget import parse_epsilon
 from ue_ray.storage.inputs.options import SourceOptions
+
+FEW_IMAGES = 10_000  # of which three trainings take minutes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +75,25 @@ class EvaluateOptions(VictimOptions, SourceOptions):
 
     test_labels: str | None = option("Of --test: its --labels. Default: --labels.", None)
     test_split: str | None = option("Of --test: its --split.", None)
+    seeds: Sequence[int] = option(
+        "Separated by commas: each victim is trained once with each. Default: 0,1,2 for at most 10,000 images, "
+        "0 for more.",
+        (),
+        parse_seeds,
+    )
     victims: Sequence[str] = option(
         "Networks, separated by commas: resnet9, resnet18, resnet50, vgg11, densenet121, inception-resnet, "
-        "inception-resnet-small. Default: resnet18.",
+        "inception-resnet-small; each also as whitened-NAME, behind a whitening layer: a verdict should rest "
+        "on both. Default: resnet18.",
         ("resnet18",),
         listed,
     )
-    epochs: int = option("Default: 60.", 60)
+    recipe: str = option(
+        "How victims are trained. fast: one cycle to a learning rate of 0.12, Nesterov momentum, label smoothing. "
+        "paper: Appendix B. Default: fast.",
+        "fast",
+    )
+    epochs: int | None = option("Default: 12 for fast, 60 for paper.", None)
     controls: Sequence[str] = option(
         "random: the clean images with random noise of the same budget. Empty: none. Default: random.",
         ("random",),
@@ -95,7 +111,7 @@ class EvaluateOptions(VictimOptions, SourceOptions):
         "The budget, where the protected images are not an output of protect.", None, parse_epsilon
     )
     batch_size: int = option("Images of a batch, over all workers of a victim. Default: 128.", 128)
-    learning_rate: float = option("Default: 0.025.", 0.025)
+    learning_rate: float | None = option("The highest. Default: 0.12 for fast, 0.025 for paper.", None)
     workers_per_victim: int = option(
         "Above 1, each victim is trained by so many Train workers together, one victim after the other. Each worker "
         "has --cpus-per-victim CPUs, a GPU where there are any, and its part of every batch. Default: 1.",
@@ -109,7 +125,8 @@ class EvaluateOptions(VictimOptions, SourceOptions):
         if not self.victims:
             raise UserError("--victims is empty: name at least one network")
         for name in self.victims:
-            check_model(name)
+            check_model(name.removeprefix(PREFIX))
+        choose(self.recipe, RECIPES, "recipe")
         choose_all(",".join(self.controls), CONTROLS, "control")
         if not self.countermeasures:
             raise UserError("--countermeasures is empty: name at least one; none leaves the images as they are")
@@ -120,7 +137,7 @@ class EvaluateOptions(VictimOptions, SourceOptions):
             raise UserError(
                 f"--batch-size is {self.batch_size}: too few for --workers-per-victim {self.workers_per_victim}"
             )
-        if not 0 < self.learning_rate < math.inf:
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise UserError(f"--learning-rate is {self.learning_rate:g}: it must be above 0")
 
     @property
@@ -129,11 +146,23 @@ class EvaluateOptions(VictimOptions, SourceOptions):
         own = {"labels": self.test_labels or self.labels, "split": self.test_split}
         return {name: value for name, value in {**self.source, **own}.items() if value is not None}
 
+    def resolved(self, images: int) -> EvaluateOptions:
+        """Returns these options with those filled in that hang on the recipe and on the number of training images."""
+        recipe = RECIPES[self.recipe]
+        return replace(
+            self,
+            seeds=self.seeds or ((0, 1, 2) if images <= FEW_IMAGES else (0,)),
+            epochs=self.epochs or recipe.epochs,
+            learning_rate=self.learning_rate or recipe.learning_rate,
+        )
+
     @property
     def plans(self) -> list[TrainingPlan]:
-        """How each victim is trained with each seed, the seeds of a victim in a row."""
+        """How each victim is trained with each seed, the seeds of a victim in a row; of options that are resolved."""
+        assert self.epochs is not None
+        assert self.learning_rate is not None
         return [
-            TrainingPlan(name, self.epochs, seed, self.batch_size, self.learning_rate, self.augmentation)
+            TrainingPlan(name, self.epochs, seed, self.batch_size, self.learning_rate, self.augmentation, self.recipe)
             for name in self.victims
             for seed in self.seeds
         ]

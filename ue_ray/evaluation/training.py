@@ -14,11 +14,12 @@ from torch.nn import functional
 from ue_ray.errors import choose
 from ue_ray.evaluation.countermeasures import Countermeasure
 from ue_ray.evaluation.countermeasures.none import Nothing
+from ue_ray.evaluation.recipes import RECIPES
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.collectives import own_part, rank, sum_over_workers, world_size
 from ue_ray.learning.compute import Compute
-from ue_ray.learning.models import build
-from ue_ray.learning.steps import WeightSteps, cosine_learning_rate
+from ue_ray.learning.models.whitening import victim_network
+from ue_ray.learning.steps import WeightSteps
 
 
 def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -83,7 +84,10 @@ class Training:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a victim is trained. The defaults are the paper's (Appendix B), which trains for 60 epochs."""
+    """How a victim is trained. The defaults are the paper's (Appendix B), which trains for 60 epochs.
+
+    ``model``: of ``models.MODELS``, or ``whitened-`` and one of them.
+    """
 
     model: str
     epochs: int
@@ -91,6 +95,7 @@ class TrainingPlan:
     batch_size: int = 128
     learning_rate: float = 0.025
     augmentation: str = "crop-flip"
+    recipe: str = "paper"
 
 
 def train_classifier(
@@ -114,6 +119,7 @@ def train_classifier(
     of workers give the same result.
     """
     choose(plan.augmentation, AUGMENTATIONS, "augmentation")
+    choose(plan.recipe, RECIPES, "recipe")
     measure = countermeasure or Nothing("")
     held_out = None
     if measure.held_out:
@@ -148,8 +154,10 @@ class _Trainer:
     ) -> None:
         self.num_classes, self.plan, self.compute, self.measure = num_classes, plan, compute, measure
         torch.manual_seed(plan.seed)
-        self.network = compute.place(build(plan.model, num_classes, train.images.shape[1]))
-        self.steps = WeightSteps(self.network, compute, plan.learning_rate)
+        self.network = compute.place(victim_network(plan.model, num_classes, train.images))
+        self.recipe = RECIPES[plan.recipe]
+        options = self.recipe.nesterov, self.recipe.label_smoothing
+        self.steps = WeightSteps(self.network, compute, plan.learning_rate, *options)
         self.order, self.chance = _generators(plan.seed)
         self.pixels, self.labels = tensors(train)
 
@@ -162,7 +170,7 @@ class _Trainer:
         wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
         for batch in range(batches):
             rows = order[batch * size : (batch + 1) * size]
-            rate = cosine_learning_rate(self.plan.learning_rate, epoch + batch / batches, self.plan.epochs)
+            rate = self.recipe.schedule(self.plan.learning_rate, epoch + batch / batches, self.plan.epochs)
             self.steps.optimizer.param_groups[0]["lr"] = rate
             batch_loss, batch_wrong = self.steps.step(*self._part(own_part(rows)), len(rows))
             loss += batch_loss

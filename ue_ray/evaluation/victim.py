@@ -24,6 +24,7 @@ from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.samples import Sample, decode_rows
 
 CONTROLS = ("random",)
+RECOGNISED = 0.3  # the informedness from which on a class counts as recognised
 MOST_CONFUSED = 100  # results keep the confusion matrix of no more classes: people and browsers read them
 
 
@@ -114,18 +115,25 @@ def run_victim(
     training = train_classifier(train, test, classes, plan, compute, parse(countermeasure), on_epoch)
     curve, taken = training.curve, training.taken
     peak = max(curve, key=lambda epoch: epoch.test_accuracy)
-    recall, present = recalls(training.confusion.numpy())
+    confusion = training.confusion.numpy()
+    recall, present = recalls(confusion)
+    informed = informedness(confusion)
     entry = {
         "victim": plan.model,
         "train_set": train_set,
         "countermeasure": countermeasure,
         "seed": plan.seed,
         "epochs": plan.epochs,
+        "recipe": plan.recipe,
         "final_test_accuracy": taken.test_accuracy,
         "chance": test.largest_class,
         "balanced_test_accuracy": float(recall[present].mean()),
         "peak_test_accuracy": peak.test_accuracy,
         "peak_epoch": peak.epoch,
+        "informedness": informed.round(4).tolist() if classes <= MOST_CONFUSED else None,
+        "recognised_most": train.class_names[int(informed.argmax())],
+        "recognised_most_informedness": float(informed.max()),
+        "recognised_classes": int((informed > RECOGNISED).sum()),
         "train_accuracy": taken.train_accuracy,
         "curve": [asdict(epoch) for epoch in curve],
         "seconds": sum(epoch.seconds for epoch in curve),
@@ -145,6 +153,19 @@ def recalls(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     counts = confusion.sum(1)
     return confusion.diagonal() / counts.clip(1), counts > 0
+
+
+def informedness(confusion: np.ndarray) -> np.ndarray:
+    """Returns how well each class is told from the others, float64 [K] in [-1, 1]: the share of its images that is
+    recognised less the share of other images that is taken for it (Powers, 2011).
+
+    1: a class is known; 0: nothing was learnt of it. A class that every image is taken for has 0, though its accuracy
+    is 1. ``confusion``: int64 [K,K], rows are the true classes. 0 for a class without images.
+    """
+    images = confusion.sum(1)
+    hits = confusion.diagonal()
+    false = (confusion.sum(0) - hits) / (images.sum() - images).clip(1)
+    return np.where(images > 0, hits / images.clip(1) - false, 0.0)
 
 
 def _group_scores(

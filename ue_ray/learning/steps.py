@@ -15,13 +15,21 @@ GRADIENT_NORM = 5.0  # the authors' clip
 class WeightSteps:
     """SGD on a network, with momentum 0.9 and weight decay 5e-4 (Appendix B); data-parallel with several workers."""
 
-    def __init__(self, network: nn.Module, compute: Compute, learning_rate: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        compute: Compute,
+        learning_rate: float,
+        nesterov: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:
         self.network = network
         self.compute = compute
+        self.label_smoothing = label_smoothing
         self.parallel = data_parallel(network, compute)
         self.forward = compute.forward(self.parallel)
         self.optimizer = torch.optim.SGD(
-            network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=False
+            network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=nesterov
         )
 
     def step(self, images: Tensor, labels: Tensor, global_count: int) -> tuple[Tensor, Tensor]:
@@ -33,7 +41,7 @@ class WeightSteps:
         self.network.train()
         with self.compute.autocast():
             logits = self.forward(images).float()
-        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        loss = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         (loss * (world_size() / global_count)).backward()  # DDP takes the mean
         nn.utils.clip_grad_norm_(self.network.parameters(), GRADIENT_NORM)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ue_ray.evaluation.measures import TRAIN_SETS, SummaryRow, chance_of, chance_percent, percent, summarise
+from ue_ray.evaluation.verdict import as_lines, verdicts
 
 
 def console_table(results: Mapping[str, Any]) -> str:
@@ -17,6 +18,8 @@ def console_table(results: Mapping[str, Any]) -> str:
         "balanced %",
         "peak %",
         "epoch",
+        "worst %",
+        "known",
         "train accuracy %",
         "seeds",
         "seconds",
@@ -32,6 +35,7 @@ def console_table(results: Mapping[str, Any]) -> str:
     if worst := worst_case(rows):
         parts += [_aligned(comparison(rows)), [worst]]
     parts.append([f"{guard['level']}: {guard['message']}" for guard in results["guards"]])
+    parts.append(as_lines(verdicts(results)))
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 

@@ -1,0 +1,67 @@
+"""The verdict, by hand: which figures make which word, and what it names."""
+
+import pytest
+
+from tests.evaluation.report.test_report import results, run
+from ue_ray.evaluation.verdict import verdicts
+
+CLEAN = run("clean", 0.9, 0.9, 2)  # chance is 0.1: a victim could learn 0.8
+
+
+def protected(final, peak=0.3, informed=0.02, **changes):
+    known = {
+        "recognised_most": "person 3",
+        "recognised_most_informedness": informed,
+        "recognised_classes": int(informed > 0.3),
+    }
+    values = [0.0, 0.0, 0.0, informed, *[0.0] * 6]
+    return run("protected", final, peak, 1, informedness=values, **known, **changes)
+
+
+def judged(runs):
+    found = results(runs)
+    found["data"]["clean"]["class_names"] = [f"person {number}" for number in range(10)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seeds", "word"),
+    [
+        ([protected(0.10), protected(0.25)], "protects"),  # 0.1 + 0.2 * 0.8 = 0.26
+        ([protected(0.10), protected(0.27)], "weak"),
+        ([protected(0.10), protected(0.10, peak=0.49)], "protects"),  # 0.1 + 0.5 * 0.8 = 0.5
+        ([protected(0.10), protected(0.10, peak=0.51)], "weak"),
+        ([protected(0.10), protected(0.12, informed=0.51)], "weak"),  # a mean of 12 % that hides a class
+        ([protected(0.10), protected(0.49)], "weak"),
+        ([protected(0.10), protected(0.51)], "does not protect"),
+        ([protected(0.10), run("protected", 0.10, 0.3, 1, victim="vgg11")], "protects"),
+    ],
+)
+def test_the_worst_victim_decides(seeds, word):
+    others = [run("clean", 0.9, 0.9, 2, victim="vgg11")] if any(each["victim"] == "vgg11" for each in seeds) else []
+    (verdict,) = verdicts(judged([CLEAN, *others, *seeds]))
+    assert verdict.word == word
+
+
+def test_each_countermeasure_has_its_own_verdict():
+    gray = {"countermeasure": "grayscale"}
+    found = verdicts(judged([CLEAN, protected(0.1), run("clean", 0.8, 0.8, 2, **gray), protected(0.7, **gray)]))
+    assert [(each.countermeasure, each.word) for each in found] == [
+        ("none", "protects"),
+        ("grayscale", "does not protect"),
+    ]
+
+
+def test_a_victim_that_learns_nothing_from_clean_images_proves_nothing():
+    (verdict,) = verdicts(judged([run("clean", 0.1, 0.1, 1), protected(0.1)]))
+    assert verdict.word == "does not protect"
+
+
+def test_the_recognised_classes_are_named_and_a_missing_input_layer():
+    (verdict,) = verdicts(judged([CLEAN, protected(0.2, informed=0.96)]))
+    assert "recognised: person 3 (most: person 3 at 0.96)" in verdict.sentence
+    assert "add whitened-resnet9 to --victims" in verdict.sentence
+    both = [run("clean", 0.9, 0.9, 2, victim="whitened-resnet9"), protected(0.1, victim="whitened-resnet9")]
+    (verdict,) = verdicts(judged([CLEAN, protected(0.2), *both]))
+    assert "no class is recognised" in verdict.sentence
+    assert "input layer" not in verdict.sentence
