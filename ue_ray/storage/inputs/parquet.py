@@ -52,10 +52,15 @@ class ParquetSource:
         store = open_store(self.uri)
         parts, named = [], {}
         for name in _files(self, store):
-            part, names = _list_file(self, store, name)
+            listed = _list_file(self, store, name)
+            if listed is None:
+                continue
+            part, names = listed
             parts.append(part)
             if names is not None:
                 named[_where(self.uri, name)] = names
+        if not parts:
+            raise UserError(f"{self.uri}: holds no samples: no row in any .parquet file")
         for part in parts:
             if part["label"].type != parts[0]["label"].type:
                 column = self.label_column or "of labels"
@@ -247,13 +252,18 @@ def _files(source: ParquetSource, store: Store) -> list[str]:
     return names
 
 
-def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table, list[str] | None]:
-    """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any."""
+def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table, list[str] | None] | None:
+    """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any.
+
+    None for a file without rows: a writer that had nothing to write did not know the types of its columns either.
+    """
     where = _where(source.uri, name)
     folders = partitions(name)
 
-    def read() -> tuple[pa.Schema, str, pa.Table, np.ndarray]:
+    def read() -> tuple[pa.Schema, str, pa.Table, np.ndarray] | None:
         with store.open(name) as opened, pq.ParquetFile(opened) as file:
+            if not file.metadata.num_rows:
+                return None
             schema = file.schema_arrow
             image = image_column(schema, source.image_column, where)
             label = label_column(schema, folders, source.label_column, where)
@@ -262,11 +272,14 @@ def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table
             return schema, label, file.read(columns=names), mean_image_bytes(file.metadata, image)
 
     try:
-        schema, label, columns, nbytes = store.persist(read)
+        found = store.persist(read)
     except _UNREADABLE as error:
         raise UserError(f"{where}: not a readable Parquet file: {one_line(error)}") from error
+    if found is None:
+        return None
+    schema, label, columns, nbytes = found
     rows = np.arange(len(nbytes))
-    names = class_names(schema, label)
+    names = class_names(schema, label, where)
     if label in schema.names:
         labels = _labels(columns[label], label, names, where)
     else:
@@ -301,6 +314,9 @@ def _labels(column: pa.ChunkedArray, name: str, class_names: list[str] | None, w
         return column.cast(pa.string())
     top = (len(class_names) if class_names is not None else MAX_UNNAMED_CLASSES) - 1
     values = column.to_numpy()  # compared as stored: the upper half of uint64 has no int64
+    if len(wrong := np.flatnonzero(np.floor(values) != values)):  # a float that is whole is a label; so says pandas, after a join
+        row = int(wrong[0])
+        raise UserError(f"{where}: row {row} has {name} {values[row]:g}: expected a whole number")
     if len(wrong := np.flatnonzero((values < 0) | (values > top))):
         row = int(wrong[0])
         raise UserError(f"{where}: row {row} has {name} {values[row]}, out of range: expected 0 to {top}")
