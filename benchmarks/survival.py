@@ -43,7 +43,7 @@ from ue_ray.storage.inputs.samples import Sample, decode_rows
 # Options of protect_dataset.py; None: the images as they are. First those of the table, then others to choose among.
 TABLE: dict[str, dict[str, Any] | None] = {
     "clean": None,
-    "plain": {},
+    "plain": {"method": "error-minimizing"},
     **{f"photos-{strength}": preset("photos", strength) for strength in PRESETS["photos"]},
 }
 GRAY = {"epsilon": "16/255", "max_rounds": 30}

@@ -20,6 +20,7 @@ from ue_ray.learning.machine import versions
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import NoiseConfig
+from ue_ray.noise.crafting.rounds import LEAST_USED
 from ue_ray.noise.methods import METHODS, new_method, noise_config
 from ue_ray.protection.class_map import labels_for_artifact
 from ue_ray.protection.job import Job, resolve
@@ -126,6 +127,9 @@ def run(job: Job, plan: Plan) -> Manifest:
             f"craft: stopped at the bound of {plan.config.options['max_rounds']} rounds with error "
             f"{card.record['error']:.3f}: the goal, {card.record['goal']}, was not reached"
         )
+    used = card.record.get("used")
+    if used is not None and used < LEAST_USED:
+        say(f"craft: weak: the noise takes {used:.0%} of its budget; --max-rounds lets it go on")
     totals = Totals()
     for result in apply(plan.survey, noise_uri, output.uri, plan.workers.use_gpu, job.class_map):
         totals.add(result)

@@ -91,6 +91,12 @@ class Budget:
         size = flat.abs().amax(dim=1) if self.norm == "linf" else flat.to(torch.float64).norm(dim=1)
         return size.to(torch.float64) / LEVELS
 
+    def shares(self, delta: Tensor) -> Tensor:
+        """How much of the ball each delta takes, float [N] in [0, 1]: the mean element against epsilon (L-inf), or the
+        norm against it (L2). ``delta`` is float [N,C,H,W] in [0, 1] units."""
+        flat = delta.flatten(1)
+        return (flat.abs().mean(1) if self.norm == "linf" else flat.norm(dim=1)) / self.epsilon
+
     def holds(self, size: float) -> bool:
         """Whether a measured ``size`` is inside the ball (up to float rounding)."""
         return size <= self.epsilon + 1e-6

@@ -9,11 +9,12 @@ from ue_ray.noise.crafting.batches import Window
 from ue_ray.noise.crafting.checkpoint import CraftState
 
 
-def delta_pass(state: CraftState, window: Window, seed: int, maximise: bool = False) -> float:
+def delta_pass(state: CraftState, window: Window, seed: int, maximise: bool = False) -> tuple[float, float]:
     """Runs every global batch of ``window``: each sample steps from its class's delta, the class takes the projected
     mean. ``state.version`` counts the batches.
 
-    Returns the share of images misclassified as the pass went, in [0, 1].
+    Returns the share of images misclassified as the pass went, and the mean share of the budget that the deltas of the
+    last batch take; both in [0, 1].
     """
     assert state.deltas is not None
     wrong = torch.zeros((), dtype=torch.int64, device=state.network.compute.device)
@@ -27,4 +28,6 @@ def delta_pass(state: CraftState, window: Window, seed: int, maximise: bool = Fa
         state.deltas.push(state.version, classes, sums, counts)
         state.version += 1
         wrong += missed
-    return int(sum_over_workers(wrong)) / len(window)
+    shares = state.network.config.budget.shares(state.deltas.pull(classes, state.version))
+    total = sum_over_workers(torch.tensor([float(shares.sum()), len(shares)], device=shares.device))
+    return int(sum_over_workers(wrong)) / len(window), float(total[0] / total[1].clamp_min(1))

@@ -12,23 +12,32 @@ from ue_ray.noise.crafting.batches import Window, Windows
 
 @dataclass(frozen=True)
 class Round:
-    """One round of crafting, as it is shown and recorded; ``error`` is the share misclassified, in [0, 1]."""
+    """One round of crafting, as it is shown and recorded; ``error`` is the share misclassified, in [0, 1].
+
+    ``used``: the mean share of the budget that the deltas take, in [0, 1]; None where that decides nothing.
+    """
 
     round: int
     error: float
     images_per_second: float
     seconds: float
     goal: str
+    used: float | None = None
 
 
 Report = Callable[[Round], None]
+Run = Callable[[int, Window], tuple[float, int] | tuple[float, int, float]]
+
+
+LEAST_USED = 0.7  # of the budget; a surrogate knows a few images by heart at once, and the noise has hardly moved
 
 
 class Rounds:
-    """At most ``most`` rounds, until ``met`` says that a round's error has reached the goal.
+    """At most ``most`` rounds, until ``met`` says that a round's error has reached the goal, and the budget is used.
 
     ``run`` does one: it takes the round's number (from 1) and its window, and returns the error it reached, in [0, 1],
-    and how many images passed through the network. ``name`` tells the rounds from those of the method's other phases.
+    how many images passed through the network and, where it matters, the share of the budget that is used. ``name``
+    tells the rounds from those of the method's other phases.
     """
 
     def __init__(
@@ -37,7 +46,7 @@ class Rounds:
         met: Callable[[float], bool],
         most: int,
         report: Report,
-        run: Callable[[int, Window], tuple[float, int]],
+        run: Run,
         name: str = "",
     ) -> None:
         self.goal = goal
@@ -50,9 +59,7 @@ class Rounds:
         self.started = self._round_started = time.perf_counter()
 
     @staticmethod
-    def until_below(
-        error: float, most: int, report: Report, run: Callable[[int, Window], tuple[float, int]], name: str = ""
-    ) -> Rounds:
+    def until_below(error: float, most: int, report: Report, run: Run, name: str = "") -> Rounds:
         """Algorithm 1's: until the error rate is below lambda."""
         return Rounds(f"error below {error:g}", lambda reached: reached < error, most, report, run, name)
 
@@ -72,12 +79,12 @@ class Rounds:
     def finished(self) -> bool:
         return self._met or len(self.rounds) >= self.most
 
-    def add(self, error: float, images: int) -> None:
+    def add(self, error: float, images: int, used: float | None = None) -> None:
         """Record a round over so many ``images``."""
         now = time.perf_counter()
         rate = images / (now - self._round_started)
         self._round_started = now
-        self.rounds.append(Round(len(self.rounds) + 1, error, rate, self.elapsed(), self.goal))
+        self.rounds.append(Round(len(self.rounds) + 1, error, rate, self.elapsed(), self.goal, used))
         self.report(self.rounds[-1])
 
     def elapsed(self) -> float:
@@ -95,13 +102,15 @@ class Rounds:
             "goal": self.goal,
             "stopped_by": self.goal if self._met else "round limit",
             "error": self.rounds[-1].error if self.rounds else None,
+            "used": self.rounds[-1].used if self.rounds else None,
             "seconds": self.elapsed(),
             "rounds": [asdict(entry) for entry in self.rounds],
         }
 
     @property
     def _met(self) -> bool:
-        return bool(self.rounds) and self.met(self.rounds[-1].error)
+        last = self.rounds[-1] if self.rounds else None
+        return last is not None and self.met(last.error) and (last.used is None or last.used >= LEAST_USED)
 
 
 def records(phases: Sequence[Rounds]) -> dict[str, Any]:

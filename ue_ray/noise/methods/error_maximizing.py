@@ -67,7 +67,8 @@ class ErrorMaximizing(NoiseMethod):
 
     def _move(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
         """One pass that moves every class's delta towards a larger loss."""
-        return delta_pass(state, window, step_seed(self.config.seed, number, 0, 0), maximise=True), len(window)
+        error, _ = delta_pass(state, window, step_seed(self.config.seed, number, 0, 0), maximise=True)
+        return error, len(window)
 
     def result(self, state: CraftState) -> dict[str, Any]:
         if state.deltas is not None:

@@ -104,15 +104,15 @@ class ErrorMinimizing(NoiseMethod):
         state.phases = [Rounds.until_below(options.stop_error, options.max_rounds, report, partial(run, state))]
         return state
 
-    def _class_round(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
+    def _class_round(self, state: CraftState, number: int, window: Window) -> tuple[float, int, float]:
         assert state.batches is not None
         assert state.deltas is not None
         for step in range(self.options.weight_steps):
             batch = state.batches(window)
             classes, members = batch.labels.unique(return_inverse=True)
             self._weight_step(state, batch, state.deltas.pull(classes, state.version)[members], number, step)
-        error = delta_pass(state, window, step_seed(self.config.seed, number))
-        return error, len(window) + self.options.weight_steps * self.options.batch_size
+        error, used = delta_pass(state, window, step_seed(self.config.seed, number))
+        return error, len(window) + self.options.weight_steps * self.options.batch_size, used
 
     def _online_round(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
         side = self.config.canvas
