@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -91,7 +91,7 @@ class ErrorMinimizing(NoiseMethod):
 
     def start(self, deltas: ClassDeltas | None, report: Report) -> CraftState:
         state = CraftState(Surrogate(self.config, self.options, self.compute))
-        run = self._online_round
+        run: Callable[[CraftState, int, Window], Any] = self._online_round
         if self.config.granularity == "class-wise":
             state.deltas, state.batches, run = deltas, NextBatch(self.config.seed), self._class_round
         elif self.options.schedule == "alternating":

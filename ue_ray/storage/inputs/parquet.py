@@ -314,9 +314,7 @@ def _labels(column: pa.ChunkedArray, name: str, class_names: list[str] | None, w
         return column.cast(pa.string())
     top = (len(class_names) if class_names is not None else MAX_UNNAMED_CLASSES) - 1
     values = column.to_numpy()  # compared as stored: the upper half of uint64 has no int64
-    if len(
-        wrong := np.flatnonzero(np.floor(values) != values)
-    ):  # a float that is whole is a label; so says pandas, after a join
+    if len(wrong := np.flatnonzero(np.floor(values) != values)):  # whole floats are labels: so pandas joins
         row = int(wrong[0])
         raise UserError(f"{where}: row {row} has {name} {values[row]:g}: expected a whole number")
     if len(wrong := np.flatnonzero((values < 0) | (values > top))):
