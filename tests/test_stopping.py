@@ -122,7 +122,7 @@ def test_the_command_that_goes_on_is_the_script_where_a_script_was_run(monkeypat
 @pytest.mark.parametrize(("number", "status"), STOPS)
 def test_a_command_can_be_stopped_while_it_is_still_loaded(number, status, tmp_path):
     """A module that takes its time stands in for torch and Ray."""
-    (tmp_path / "tyro.py").write_text(f"import time\n{SLEEPS}")
+    (tmp_path / "pyarrow.py").write_text(f"import time\n{SLEEPS}")
     code = "import sys; sys.argv = ['ue-ray', 'verify', '--output', 'a']; from ue_ray.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code],

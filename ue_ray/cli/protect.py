@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ue_ray.cli.command import Command, on_ray
-from ue_ray.protection.job import resolve
 from ue_ray.protection.options import InputOptions, NoiseSource, OutputOptions, WorkerOptions, noise_sections
 
 
 def run(input: str, output: str, **options: Any) -> None:
+    from ue_ray.protection.job import resolve
+
     job = resolve(input, output, options)
     on_ray("protect").carry_out(job)
 
