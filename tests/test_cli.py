@@ -3,10 +3,13 @@
 import subprocess
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import ue_ray
 from ue_ray.cli import COMMANDS, main
+from ue_ray.storage.inputs.folder import GLANCE
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
@@ -102,6 +105,16 @@ def folders(tmp_path_factory):
         (root / name).mkdir(parents=True)
     for name in ("flat/1.png", "one/a/1.png", "good/a/1.png", "good/b/1.png"):
         (root / name).write_bytes(b"an image")
+    for name in ("many/a", "broad/a", "broad/b"):
+        (root / name).mkdir(parents=True)
+    for number in range(GLANCE + 1):
+        (root / "many/a" / f"{number}.png").touch()
+        (root / "broad/a" / f"{number}.png").touch()
+    (root / "broad/b/0.png").touch()
+    (root / "labels.csv").write_text("name,label\n0.png,1\n")
+    columns = {"image": [b"1", b"2"], "label": [0, 7], "photo": ["1", "2"], "score": [0.5, 1.5]}
+    pq.write_table(pa.table(columns), root / "good.parquet")
+    pq.write_table(pa.table({"image": columns["image"], "label": [1, 1]}), root / "one.parquet")
     return root
 
 
@@ -111,6 +124,12 @@ def folders(tmp_path_factory):
         ("protect --input {0}/empty --output {0}/out", "empty (expected one folder a class; found no file): holds no"),
         ("protect --input {0}/flat --output {0}/out", "holds samples of no class"),
         ("protect --input {0}/one --output {0}/out", "holds samples of only class 'a'"),
+        ("protect --input {0}/many --output {0}/out", "found 1,000 .png files and more): holds samples of only class"),
+        ("protect --input {0}/broad --output {0}/out --labels {0}/labels.csv", "labels.csv: no column key; found name"),
+        ("protect --input {0}/good.parquet --output {0}/out --label-column class", "no column class; found image (bin"),
+        ("protect --input {0}/good.parquet --output {0}/out --image-column photo", "column photo holds string; expe"),
+        ("protect --input {0}/good.parquet --output {0}/out --label-column score", "column score is double; expected"),
+        ("protect --input {0}/one.parquet --output {0}/out", "only class '1'"),
         ("protect --input {0}/good --output {0}/out --method randon", "(did you mean random?)"),
         (
             "protect --input {0}/good --output {0}/out --mode resum",
