@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from tests.outputs import make_output, make_photos
 from ue_ray.storage.outputs.formats import FORMATS
 
 torch.set_num_threads(1)  # tests are small; threads would only fight each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # in the processes that tests start, too
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

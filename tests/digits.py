@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ue_ray.storage.inputs.listing import Listing
 from ue_ray.storage.inputs.open_source import open_source
 
 
+@cache
 def digits(per_class: int, classes: int = 10) -> tuple[object, Listing, np.ndarray]:
     """(source, listing, rows): ``rows`` holds ``per_class`` rows of each of the first ``classes`` digits."""
     source = open_source("mnist5k")

@@ -40,6 +40,7 @@ def test_importing_costs_neither_torch_nor_ray_nor_arrow():
     assert heavy == []
 
 
+@pytest.mark.ray  # not started, but imported
 def test_a_library_import_changes_nothing_of_the_process():
     before_and_after = """
 import json, logging, os, sys

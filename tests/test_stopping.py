@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ue_ray.cli import _again
+from ue_ray.cli import _stopped
 from ue_ray.cli.stopping import stoppable
 
 WITHIN = "import os, signal, subprocess, sys, time; from ue_ray.cli.stopping import stoppable\n"
@@ -23,7 +23,9 @@ def hears_ctrl_c() -> None:
 
 def stopped(body: str, number: int) -> tuple[int, str, str]:
     """Sends the signal when ``body`` has said that it has begun; returns the status, what follows, and the errors."""
-    code = f"{WITHIN}with stoppable('stopped: a line'):\n" + "".join(f"    {line}\n" for line in body.splitlines())
+    code = f"{WITHIN}with stoppable(lambda: 'stopped: a line'):\n" + "".join(
+        f"    {line}\n" for line in body.splitlines()
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
@@ -80,7 +82,7 @@ def test_afterwards_the_handlers_are_as_they_were():
     former = signal.signal(signal.SIGTERM, own)
     try:
         before = [signal.getsignal(number) for number, _ in STOPS]
-        with stoppable("a line"):
+        with stoppable(lambda: "a line"):
             assert signal.getsignal(signal.SIGTERM) is not own
         assert [signal.getsignal(number) for number, _ in STOPS] == before
     finally:
@@ -91,7 +93,7 @@ def test_a_signal_that_was_ignored_stays_ignored():
     """As after nohup, or in the background of a script."""
     body = f"os.kill(os.getpid(), signal.SIGINT)\n{SLEEPS}"
     code = f"import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n{WITHIN}"
-    code += "with stoppable('a line'):\n" + "".join(f"    {line}\n" for line in body.splitlines())
+    code += "with stoppable(lambda: 'a line'):\n" + "".join(f"    {line}\n" for line in body.splitlines())
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "begun\n"
@@ -100,29 +102,32 @@ def test_a_signal_that_was_ignored_stays_ignored():
     assert process.returncode == 143
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "again"),
-    [
-        ("protect", "--input a --output b", "ue-ray protect --input a --output b --mode resume"),
-        ("protect", "--mode overwrite --input a --output b", "ue-ray protect --input a --output b --mode resume"),
-        ("protect", "--input a --output b --mode=resume", "ue-ray protect --input a --output b --mode resume"),
-        ("evaluate", "--clean a --output b", "ue-ray evaluate --clean a --output b"),
-    ],
-)
-def test_the_command_that_goes_on(monkeypatch, name, arguments, again):
+@pytest.mark.parametrize("mode", ["", "--mode refuse", "--mode=resume", "--mode overwrite"])
+def test_a_protection_goes_on_by_resume_once_it_has_begun(monkeypatch, mode):
+    """Before, it has removed nothing and written nothing: resume would find what is there to be another run's."""
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/ue-ray"])
-    assert _again(name, arguments.split()) == again
+    arguments = ["--input", "a", *mode.split(), "--output", "b"]
+    assert _stopped("protect", arguments, begun=True) == (
+        "stopped: what is finished is kept at the output; go on with: ue-ray protect --input a --output b --mode resume"
+    )
+    assert _stopped("protect", arguments, begun=False) == (
+        f"stopped: nothing was done; go on with: ue-ray protect {' '.join(arguments)}"
+    )
 
 
-def test_the_command_that_goes_on_is_the_script_where_a_script_was_run(monkeypatch):
+def test_the_command_that_goes_on_is_the_same(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/bin/ue-ray"])
+    said = _stopped("evaluate", ["--clean", "a", "--output", "b"], begun=True)
+    assert said.endswith("; go on with: ue-ray evaluate --clean a --output b")
     monkeypatch.setattr(sys, "argv", ["pipelines/verify_output.py"])
-    assert _again("verify", ["--output", "my photos"]) == "python pipelines/verify_output.py --output 'my photos'"
+    said = _stopped("verify", ["--output", "my photos"], begun=True)
+    assert said.endswith("; go on with: python pipelines/verify_output.py --output 'my photos'")
 
 
 @pytest.mark.parametrize(("number", "status"), STOPS)
 def test_a_command_can_be_stopped_while_it_is_still_loaded(number, status, tmp_path):
     """A module that takes its time stands in for torch and Ray."""
-    (tmp_path / "tyro.py").write_text(f"import time\n{SLEEPS}")
+    (tmp_path / "pyarrow.py").write_text(f"import time\n{SLEEPS}")
     code = "import sys; sys.argv = ['ue-ray', 'verify', '--output', 'a']; from ue_ray.cli import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -77,7 +77,7 @@ def parse_seeds(text: str) -> list[int]:
     try:
         return [int(seed) for seed in text.split(",")]
     except ValueError:
-        raise UserError(f"--seeds {text!r}: write whole numbers separated by commas, such as 0,1,2") from None
+        raise UserError(f"{text!r} is not a list of whole numbers: write them with commas, such as 0,1,2") from None
 
 
 def check_at_least(config: Any, bounds: Mapping[str, int]) -> None:
@@ -126,12 +126,16 @@ def parsed_options(section: type, values: Mapping[str, Any]) -> dict[str, Any]:
     parsed = {}
     for name, value in values.items():
         parse = parses[name]
-        parsed[name] = parse(value) if parse and isinstance(value, str) else value
-        _check_type(name, parsed[name], hints[name])
+        try:
+            parsed[name] = parse(value) if parse and isinstance(value, str) else value
+        except UserError as error:
+            raise UserError(f"{flag(name)}: {error}") from None
+        check_type(name, parsed[name], hints[name])
     return parsed
 
 
-def _check_type(name: str, value: Any, hint: Any) -> None:
+def check_type(name: str, value: Any, hint: Any) -> None:
+    """Raises UserError for a value of the option ``name`` that is not of the type that ``hint`` says."""
     if get_origin(hint) is Literal:
         choose(value, get_args(hint), name.replace("_", " "))
         return

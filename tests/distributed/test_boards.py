@@ -2,10 +2,12 @@
 
 import threading
 
+from ue_ray.distributed import boards
 from ue_ray.distributed.boards import Epochs, watching
 
 
-def test_each_new_value_is_shown_once_and_no_empty_one():
+def test_each_new_value_is_shown_once_and_no_empty_one(monkeypatch):
+    monkeypatch.setattr(boards, "INTERVAL", 0.001)
     values = iter([0, 0, 1, 1, 3])
     shown, last = [], threading.Event()
 

@@ -126,7 +126,7 @@ def test_a_run_that_cannot_finish_exits_with_1(monkeypatch, capsys):
         raise RunError("47 inputs, but 46 came out")
 
     monkeypatch.setattr("ue_ray.distributed.protect.carry_out", fails)
-    monkeypatch.setattr("ue_ray.cli.protect.resolve", lambda *given: given)
+    monkeypatch.setattr("ue_ray.protection.job.resolve", lambda *given: given)
     with pytest.raises(SystemExit) as ended:
         main(["protect", "--input", "a", "--output", "b"])
     assert ended.value.code == 1
@@ -138,7 +138,7 @@ def test_what_is_behind_the_line_is_in_a_file_that_it_names(monkeypatch, capsys,
         raise RunError("no space left on device: b") from OSError("what Ray made of it")
 
     monkeypatch.setattr("ue_ray.distributed.protect.carry_out", fails)
-    monkeypatch.setattr("ue_ray.cli.protect.resolve", lambda *given: given)
+    monkeypatch.setattr("ue_ray.protection.job.resolve", lambda *given: given)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(SystemExit):
         main(["protect", "--input", "a", "--output", "b"])

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.outputs import make_output
 from tests.test_stopping import hears_ctrl_c, is_running
 from ue_ray.storage.outputs.output import Output
 
@@ -66,10 +67,11 @@ def those_of(environment: dict[str, str]) -> set[int]:
 
 
 def test_ctrl_c_while_applying_after_a_craft_ends_it_and_resume_goes_on(environment, photos, tmp_path):
-    """Ray Train leaves a handler that ignores it: the run went on and was committed."""
+    """Ray Train leaves a handler that ignores it: the run went on and was committed. What it overwrote is gone."""
     output = tmp_path / "out"
+    make_output(photos, str(output))
     options = ["--input", str(photos), "--output", str(output), "--surrogate", "resnet9", "--max-rounds", "1"]
-    options += ["--weight-steps", "1", "--image-size", "16"]
+    options += ["--weight-steps", "1", "--image-size", "16", "--mode", "overwrite"]
     crafted = output / "noise" / "card.json"
 
     def applying(said: str) -> bool:
@@ -82,6 +84,7 @@ def test_ctrl_c_while_applying_after_a_craft_ends_it_and_resume_goes_on(environm
     last = said.splitlines()[-1]
     again = re.fullmatch(r"stopped: what is finished is kept at the output; go on with: python (.*)", last)
     assert again, said
+    assert again[1].endswith("--image-size 16 --mode resume")
     noise = crafted.stat().st_mtime_ns
     done = subprocess.run(
         [sys.executable, *shlex.split(again[1])], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -92,15 +95,21 @@ def test_ctrl_c_while_applying_after_a_craft_ends_it_and_resume_goes_on(environm
 
 
 def test_a_sigterm_while_ray_starts_leaves_no_process(environment, photos, tmp_path):
-    """Ray replaces the handler of SIGTERM while it starts: a C stack was shown, and the status was 134."""
-    command = [*PROTECT, "--input", str(photos), "--output", str(tmp_path / "out")]
+    """Ray replaces the handler of SIGTERM while it starts: a C stack was shown, and the status was 134.
+
+    What was to be overwritten is there, and the same command goes on.
+    """
+    output = make_output(photos, str(tmp_path / "out"))
+    command = [*PROTECT, "--input", str(photos), "--output", output.uri, "--mode", "overwrite"]
     place = Path(environment["RAY_TMPDIR"])
 
     def begun(said: str) -> bool:
         return any(place.glob("ray/session_*/sockets/raylet"))
 
     status, said, started = stopped(command, environment, signal.SIGTERM, begun)
-    assert (status, said.splitlines()[-1][:9]) == (143, "stopped: "), said
+    again = shlex.join(["python", *command[1:]])
+    assert (status, said.splitlines()[-1]) == (143, f"stopped: nothing was done; go on with: {again}"), said
+    assert output.is_committed()
     assert "SIGTERM received" not in said
     assert len(started) > 2
     assert {process for process in started if is_running(process)} == set()

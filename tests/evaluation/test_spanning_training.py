@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from tests.device import COMPUTE
 from tests.evaluation.test_training import pair_of_digits
+from tests.pair import in_two
 from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.training import AUGMENTATIONS, TrainingPlan, train_classifier
 from ue_ray.learning.collectives import own_part
@@ -37,23 +36,17 @@ def spied():
     return seen
 
 
-def worker(rank, path, results):
-    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
-    torch.set_num_threads(1)
+def worker(rank):
     found = {"parts": [own_part(torch.arange(count)).tolist() for count in (15, 2, 1)], "plain": trained(PLAIN)}
     found |= {name: trained(CROPPED, name, COMPUTE) for name in COUNTERMEASURES}
     found["spied"] = spied()
     found["again"] = trained(CROPPED, "mixup", COMPUTE)
-    results[rank] = found
-    dist.destroy_process_group()
+    return found
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(worker, (str(tmp_path_factory.mktemp("gloo") / "rendezvous"), results), nprocs=2)
-        return results[0], results[1]
+    return in_two(worker, tmp_path_factory.mktemp("gloo"))
 
 
 def same(left, right, **tolerance):

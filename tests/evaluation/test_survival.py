@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.survival import Run, Survival, craft, table, train, train_set, unseen
-from ue_ray.noise.methods import NoiseArtifact
+from ue_ray.noise.artifact import NoiseArtifact
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.steps import cosine_learning_rate
 
 
+@cache
 def pair_of_digits():
     """Zeros and ones: 80 to train on, 40 to test on."""
     blocks = list(digit_blocks(per_class=60, side=16, classes=2)())

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 
 from tests.noise.crafting.test_batches import block
+from tests.pair import in_two
 from ue_ray.learning.collectives import data_parallel
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.steps import WeightSteps
@@ -53,9 +52,7 @@ def pushed(parts):
     return table.deltas
 
 
-def worker(rank, path, results):
-    dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
-    torch.set_num_threads(1)
+def worker(rank):
     parts = [(slice(0, 4), 6), (slice(6, 12), 6)] if rank == 0 else [(slice(4, 6), 6), (slice(0, 0), 6)]
     state = train(parts)
     held = [[0, 1, 2, 3, 4], [10]] if rank == 0 else [[5, 6, 7]]
@@ -65,16 +62,13 @@ def worker(rank, path, results):
     sizes = [len(next(small)) for _ in range(4)]
     rounded = train(parts, Compute(torch.device("cpu"), bf16=True))
     deltas = pushed([push[2 * rank : 2 * rank + 2] for push in PUSHES])
-    results[rank] = (state, batches, sizes, rounded, deltas)
-    dist.destroy_process_group()
+    return state, batches, sizes, rounded, deltas
 
 
 def test_two_workers_do_what_one_does(tmp_path):
-    with mp.Manager() as manager:
-        results = manager.dict()
-        mp.spawn(worker, (str(tmp_path / "rendezvous"), results), nprocs=2)
-        first, first_batches, sizes, rounded, deltas = results[0]
-        second, second_batches, other_sizes, _, other_deltas = results[1]
+    (first, first_batches, sizes, rounded, deltas), (second, second_batches, other_sizes, _, other_deltas) = in_two(
+        worker, tmp_path
+    )
     alone = train([(slice(0, 6), 6), (slice(6, 12), 6)])
     for name, value in alone.items():
         torch.testing.assert_close(first[name], second[name], rtol=0, atol=0)  # workers agree to the bit

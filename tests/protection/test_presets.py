@@ -2,7 +2,7 @@ import pytest
 
 from ue_ray.errors import UserError
 from ue_ray.noise.budget import parse_epsilon
-from ue_ray.noise.crafting.views import parse_views
+from ue_ray.noise.crafting.options import parse_views
 from ue_ray.protection.presets import PRESETS, preset
 
 

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     with _exit_status("nothing was done"):
         choose(name, COMMANDS, "command")
-    with stoppable(f"stopped: {KEPT[name]}; go on with: {_again(name, rest)}"):
+    with stoppable(lambda: _stopped(name, rest, begun=_begun(name))):
         _run(name, rest)
     sys.exit(0)
 
@@ -70,17 +70,30 @@ def _run(name: str, arguments: Sequence[str]) -> None:
             import_module("ue_ray.distributed.cluster").leave()
 
 
-def _again(name: str, arguments: Sequence[str]) -> str:
-    """Returns the command that goes on where one with these arguments was stopped."""
+def _begun(name: str) -> bool:
+    """Returns whether a stop now leaves something: asked by another thread, at any moment, of protect only."""
+    command = sys.modules.get(f"ue_ray.cli.{name}")
+    return bool(name != "protect" or getattr(command, "begun", bool)())
+
+
+def _stopped(name: str, arguments: Sequence[str], begun: bool) -> str:
+    """Returns the line at a stop: what is kept, and the command that goes on where this one was stopped.
+
+    A protection resumes, once it has claimed its output: with ``--mode overwrite`` again, it would remove its own work.
+    """
     program = os.path.basename(sys.argv[0])
-    start = [program, name] if program == "ue-ray" else ["python", sys.argv[0]]
-    again = list(arguments)
-    if name == "protect":
-        if "--mode" in again:
-            at = again.index("--mode")
-            del again[at : at + 2]
-        again = [text for text in again if not text.startswith("--mode=")] + ["--mode", "resume"]
-    return shlex.join([*start, *again])
+    again = [program, name] if program == "ue-ray" else ["python", sys.argv[0]]
+    if name == "protect" and begun:
+        arguments = [*_without_mode(arguments), "--mode", "resume"]
+    return f"stopped: {KEPT[name] if begun else 'nothing was done'}; go on with: {shlex.join([*again, *arguments])}"
+
+
+def _without_mode(arguments: Sequence[str]) -> list[str]:
+    kept = list(arguments)
+    while "--mode" in kept:
+        at = kept.index("--mode")
+        del kept[at : at + 2]
+    return [text for text in kept if not text.startswith("--mode=")]
 
 
 @contextmanager

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ue_ray.cli.command import Command, on_ray
-from ue_ray.evaluation.job import resolve
 from ue_ray.evaluation.options import EvaluateOptions
-from ue_ray.evaluation.outcome import Evaluation
+
+if TYPE_CHECKING:
+    from ue_ray.evaluation.outcome import Evaluation
 
 
 def run(clean: str, protected: str, test: str, output: str, **options: Any) -> Evaluation:
     """Prints the table of the evaluation."""
+    from ue_ray.evaluation.job import resolve
+
     job = resolve({"clean": clean, "protected": protected, "test": test}, output, options)
     evaluation: Evaluation = on_ray("evaluate").carry_out(job)
     print(evaluation, flush=True)

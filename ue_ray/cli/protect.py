@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ue_ray.cli.command import Command, on_ray
-from ue_ray.protection.job import resolve
 from ue_ray.protection.options import InputOptions, NoiseSource, OutputOptions, WorkerOptions, noise_sections
+
+if TYPE_CHECKING:
+    from ue_ray.protection.job import Job
+
+
+_jobs: list[Job] = []
 
 
 def run(input: str, output: str, **options: Any) -> None:
+    from ue_ray.protection.job import resolve
+
     job = resolve(input, output, options)
+    _jobs[:] = [job]
     on_ray("protect").carry_out(job)
+
+
+def begun() -> bool:
+    """Returns whether the run of this process has claimed its output: from then on it can be resumed."""
+    return any(job.output.begun for job in _jobs)
 
 
 def command() -> Command:

@@ -7,12 +7,13 @@ from typing import Any
 from ue_ray.cli.command import Command, on_ray
 from ue_ray.errors import FaultsFound
 from ue_ray.experiments import EXPERIMENTS
-from ue_ray.experiments.job import resolve
 from ue_ray.experiments.options import ReproduceOptions
 
 
 def run(experiment: str, output: str, **options: Any) -> None:
     """Prints the report. Raises FaultsFound if an ordering of the paper does not show."""
+    from ue_ray.experiments.job import resolve
+
     job = resolve(experiment, output, options)
     reproduction = on_ray("reproduce").carry_out(job)
     print(reproduction, flush=True)

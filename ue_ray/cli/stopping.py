@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,8 +14,8 @@ _DONE = 0  # no signal has this number
 
 
 @contextmanager
-def stoppable(line: str) -> Iterator[None]:
-    """While the block runs, SIGINT and SIGTERM end the process: ``line`` on standard error, status 130 or 143.
+def stoppable(line: Callable[[], str]) -> Iterator[None]:
+    """While the block runs, SIGINT and SIGTERM end the process: ``line()`` on standard error, status 130 or 143.
 
     Whatever the main thread does meanwhile, and whichever handlers libraries install (Ray Train's for SIGINT goes on
     with the run), Python writes the number of each signal to a pipe, and a thread reads it. All processes that this one
@@ -50,12 +50,12 @@ def _leave_it_to_the_thread(number: int, frame: object) -> None:
     """Without a handler in Python, Python would write no number."""
 
 
-def _end_at_a_signal(reader: int, console: int, line: str) -> None:
+def _end_at_a_signal(reader: int, console: int, line: Callable[[], str]) -> None:
     while (number := os.read(reader, 1)[0]) != _DONE:
         if number in STOPS:
             start = "\n" if os.isatty(console) else ""  # a progress line may stand there
             with suppress(OSError):
-                os.write(console, f"{start}{line}\n".encode())  # not by sys.stderr, which the main thread may hold
+                os.write(console, f"{start}{line()}\n".encode())  # not by sys.stderr, which the main thread may hold
             _kill_descendants()
             os._exit(128 + number)
 

@@ -1,11 +1,14 @@
-"""What a user may say of an evaluation: flags of ``ue-ray evaluate``, keywords of ``ue_ray.evaluate``."""
+"""What a user may say of an evaluation: flags of ``ue-ray evaluate``, keywords of ``ue_ray.evaluate``.
+
+Help comes at once: what checks the options needs torch, and is loaded when they are checked.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ue_ray.errors import (
     Section,
@@ -20,15 +23,12 @@ from ue_ray.errors import (
     parse_seeds,
     with_options,
 )
-from ue_ray.evaluation.countermeasures import parse
-from ue_ray.evaluation.recipes import RECIPES
-from ue_ray.evaluation.trackers import Tracker, parse_trackers
-from ue_ray.evaluation.training import AUGMENTATIONS, TrainingPlan
-from ue_ray.evaluation.victim import CONTROLS
-from ue_ray.learning.models import SMALLEST_IMAGE, check_model
-from ue_ray.learning.models.whitening import PREFIX
 from ue_ray.noise.budget import parse_epsilon
 from ue_ray.storage.inputs.options import SourceOptions
+
+if TYPE_CHECKING:
+    from ue_ray.evaluation.trackers import Tracker
+    from ue_ray.evaluation.training import TrainingPlan
 
 FEW_IMAGES = 10_000  # of which three trainings take minutes
 
@@ -57,6 +57,9 @@ class VictimOptions:
     )
 
     def __post_init__(self) -> None:
+        from ue_ray.evaluation.training import AUGMENTATIONS
+        from ue_ray.learning.models import SMALLEST_IMAGE
+
         check_sequence(self, "seeds", int)
         check_sequence(self, "track", str)
         choose(self.augmentation, AUGMENTATIONS, "augmentation")
@@ -66,6 +69,8 @@ class VictimOptions:
     @property
     def trackers(self) -> dict[str, Tracker]:
         """The trackers of ``track``, by name. Raises UserError for one that is unknown or not installed."""
+        from ue_ray.evaluation.trackers import parse_trackers
+
         return parse_trackers(",".join(self.track))
 
 
@@ -119,6 +124,12 @@ class EvaluateOptions(VictimOptions, SourceOptions):
     )
 
     def __post_init__(self) -> None:
+        from ue_ray.evaluation.countermeasures import parse
+        from ue_ray.evaluation.recipes import RECIPES
+        from ue_ray.evaluation.victim import CONTROLS
+        from ue_ray.learning.models import check_model
+        from ue_ray.learning.models.whitening import PREFIX
+
         super().__post_init__()
         for name in ("victims", "controls", "countermeasures"):
             check_sequence(self, name, str)
@@ -148,6 +159,8 @@ class EvaluateOptions(VictimOptions, SourceOptions):
 
     def resolved(self, images: int) -> EvaluateOptions:
         """Returns these options with those filled in that hang on the recipe and on the number of training images."""
+        from ue_ray.evaluation.recipes import RECIPES
+
         recipe = RECIPES[self.recipe]
         return replace(
             self,
@@ -159,6 +172,8 @@ class EvaluateOptions(VictimOptions, SourceOptions):
     @property
     def plans(self) -> list[TrainingPlan]:
         """How each victim is trained with each seed, the seeds of a victim in a row; of options that are resolved."""
+        from ue_ray.evaluation.training import TrainingPlan
+
         assert self.epochs is not None
         assert self.learning_rate is not None
         return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,8 @@ from ue_ray.evaluation.options import read_options
 from ue_ray.evaluation.runs import VictimRuns
 from ue_ray.experiments import Experiment, find_experiment
 from ue_ray.experiments.options import ReproduceOptions
-from ue_ray.storage.filesystem import absolute, join
-from ue_ray.storage.inputs.open_source import keep_apart
+from ue_ray.storage.filesystem import absolute, join, list_names
+from ue_ray.storage.inputs.open_source import BUILTINS, glance, keep_apart, open_source
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
         if getattr(options, option) is not None and not needs_other:
             raise UserError(f"{flag(option)} is for transfer: {name} has no use for it")
     keep_apart(output, {"data": options.data, "other": options.other, "class_map": options.class_map})
+    for data in filter(None, (options.data, options.other)):
+        with suppress(OSError):  # what cannot be listed is said where it is opened
+            if data not in BUILTINS and not list_names(absolute(data)):
+                glance(open_source(data, **options.source))
     store = VictimRuns(join(absolute(output), "victims"))
     store.check()
     return Job(name, experiment, output, store, options)

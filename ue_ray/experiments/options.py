@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ue_ray.errors import check_at_least, choose, option
 from ue_ray.evaluation.options import VictimOptions
 from ue_ray.experiments.base import SCALES, Scale
+from ue_ray.noise.methods import noise_config
 from ue_ray.storage.inputs.options import SourceOptions
 
 
@@ -36,6 +37,8 @@ class ReproduceOptions(VictimOptions, SourceOptions):
         check_at_least(self, {"epochs": 1})
         super().__post_init__()
         choose(self.scale, SCALES, "scale")
+        noise = {"epsilon": self.epsilon} | ({} if self.views is None else {"views": self.views})
+        noise_config(noise, ("any",), images=1, side=32)
 
     @property
     def sizes(self) -> Scale:

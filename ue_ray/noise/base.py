@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -14,17 +14,12 @@ from ue_ray.learning.collectives import rank
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import Granularity, NoiseConfig
+from ue_ray.noise.config import Granularity, NoiseConfig, NoOptions
 from ue_ray.noise.crafted import DrawnNoise, Noise
 from ue_ray.noise.crafting.batches import Windows
 from ue_ray.noise.crafting.checkpoint import Checkpoints, CraftState
 from ue_ray.noise.crafting.class_deltas import ClassDeltas
 from ue_ray.noise.crafting.rounds import Report, records
-
-
-@dataclass(frozen=True)
-class NoOptions:
-    """Of a method that has none."""
 
 
 class NoiseMethod(ABC):

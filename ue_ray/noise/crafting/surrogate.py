@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,11 +15,9 @@ from ue_ray.learning.models import build
 from ue_ray.learning.steps import WeightSteps, cosine_learning_rate
 from ue_ray.noise.canvas import spread, spread_patch
 from ue_ray.noise.config import NoiseConfig
-from ue_ray.noise.crafting.options import CraftOptions
+from ue_ray.noise.crafting.options import CraftOptions, Solver
 from ue_ray.noise.crafting.views import random_view
 from ue_ray.noise.pgd import penalised, pgd, straight_through
-
-Solver = Literal["pgd", "l-bfgs"]
 
 
 class Surrogate:

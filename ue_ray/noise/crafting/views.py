@@ -12,7 +12,6 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional
 
-from ue_ray.errors import choose_all
 from ue_ray.noise.crafting.jpeg import jpeg_round_trip
 
 View = Callable[[Tensor, np.random.Generator], Tensor]
@@ -52,11 +51,6 @@ def jpeg(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 VIEWS: dict[str, View] = {"crop": crop, "flip": flip, "grayscale": grayscale, "jpeg": jpeg, "resize": resize}
-
-
-def parse_views(text: str) -> tuple[str, ...]:
-    """Reads ``"crop,flip"``, or ``"none"``. Raises UserError, listing the choices, for a name that is no view."""
-    return () if text == "none" else tuple(choose_all(text, VIEWS, "view"))
 
 
 def random_view(names: Sequence[str], images: Tensor, seed: int) -> Tensor:

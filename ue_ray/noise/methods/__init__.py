@@ -1,30 +1,62 @@
-"""The methods of making noise, a file each, and a plain dict of them."""
+"""The methods of making noise: a file each, and a dict of them."""
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from ue_ray.errors import UserError, choose, flag, option_names, with_options
-from ue_ray.learning.compute import Compute
-from ue_ray.noise.artifact import NoiseArtifact
-from ue_ray.noise.base import NoiseMethod
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import NoiseConfig, NoiseOptions
-from ue_ray.noise.crafted import Noise
-from ue_ray.noise.methods.error_maximizing import ErrorMaximizing
-from ue_ray.noise.methods.error_minimizing import ErrorMinimizing
-from ue_ray.noise.methods.gratings import MOST_CODES, Gratings
-from ue_ray.noise.methods.random import Random
+from ue_ray.noise.config import NoiseConfig, NoiseOptions, NoOptions
+from ue_ray.noise.crafting.options import CraftOptions, ErrorMinimizingOptions, GratingsOptions
 
-METHODS: dict[str, type[NoiseMethod]] = {
-    "gratings": Gratings,
-    "error-minimizing": ErrorMinimizing,
-    "error-maximizing": ErrorMaximizing,
-    "random": Random,
-}
+if TYPE_CHECKING:
+    from ue_ray.learning.compute import Compute
+    from ue_ray.noise.artifact import NoiseArtifact
+    from ue_ray.noise.base import NoiseMethod
+    from ue_ray.noise.crafted import Noise
 
 
+@dataclass(frozen=True)
+class InFile:
+    """A method of this folder, as ``file.Class``, and its own options, which are known before the file is loaded."""
+
+    place: str
+    Options: type = NoOptions
+
+    def load(self) -> type[NoiseMethod]:
+        file, _, name = self.place.partition(".")
+        method: type[NoiseMethod] = getattr(import_module(f"{__name__}.{file}"), name)
+        return method
+
+
+class Methods(UserDict[str, Any]):
+    """Classes of methods by name. One that is ``InFile`` is loaded, and torch with it, when it is first asked for."""
+
+    def __getitem__(self, name: str) -> type[NoiseMethod]:
+        if isinstance(method := self.data[name], InFile):
+            method = self.data[name] = method.load()
+        return method
+
+    def options(self) -> dict[str, type]:
+        """Returns each method's own options, a dataclass, by the method's name. Loads no method."""
+        return {name: method.Options for name, method in self.data.items()}
+
+
+METHODS = Methods(
+    {
+        "gratings": InFile("gratings.Gratings", GratingsOptions),
+        "error-minimizing": InFile("error_minimizing.ErrorMinimizing", ErrorMinimizingOptions),
+        "error-maximizing": InFile("error_maximizing.ErrorMaximizing", CraftOptions),
+        "random": InFile("random.Random"),
+    }
+)
+
+
+MOST_CODES = 54  # of gratings
 FEWEST_A_CLASS = 100  # images; a grating of fewer is hardly ever seen by the time content is learnt
 LARGEST_SIDE = 64  # pixels; larger images are resized for networks, and lose what lives at the pixel frequency
 
@@ -70,7 +102,7 @@ def default_method(noise: NoiseOptions, own: Mapping[str, Any], classes: int, im
     """
     often = 2 <= classes <= MOST_CODES and images >= FEWEST_A_CLASS * classes
     own_size = side <= LARGEST_SIDE and noise.canvas is None and noise.patch is None
-    if not set(own) <= set(option_names(Gratings.Options)):
+    if not set(own) <= set(option_names(GratingsOptions)):
         return "error-minimizing"
     return "gratings" if own or (often and own_size) else "error-minimizing"
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ue_ray.errors import UserError, check_at_least, flag, option
+from ue_ray.errors import UserError, flag
 from ue_ray.learning.collectives import gather_objects, sum_over_workers
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
@@ -22,30 +21,10 @@ from ue_ray.noise.crafting.checkpoint import CraftState
 from ue_ray.noise.crafting.class_deltas import ClassDeltas
 from ue_ray.noise.crafting.class_pass import delta_pass
 from ue_ray.noise.crafting.next_batch import NextBatch
-from ue_ray.noise.crafting.options import CraftOptions, algorithm_1_defaults
+from ue_ray.noise.crafting.options import ErrorMinimizingOptions, algorithm_1_defaults
 from ue_ray.noise.crafting.rounds import Report, Rounds
 from ue_ray.noise.crafting.sample_deltas import SampleTable
-from ue_ray.noise.crafting.surrogate import Solver, Surrogate
-
-Schedule = Literal["online", "alternating"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ErrorMinimizingOptions(CraftOptions):
-    """Crafting's options, and Algorithm 1's weight steps, its schedule and its solver."""
-
-    weight_steps: int = option("Weight steps a round (M). Default: 10; 1 online, 100 for solver l-bfgs.")
-    schedule: Schedule = option(
-        "Sample-wise: online keeps no table of deltas; alternating is Algorithm 1 to the letter. Default: online.",
-        "online",
-    )
-    solver: Solver = option(
-        "Sample-wise: l-bfgs minimises the penalised loss of Eq. 5, by Adam (Appendix I). Default: pgd.", "pgd"
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_at_least(self, {"weight_steps": 1})
+from ue_ray.noise.crafting.surrogate import Surrogate
 
 
 class ErrorMinimizing(NoiseMethod):

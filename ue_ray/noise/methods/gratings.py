@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
@@ -10,28 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ue_ray.errors import check_at_least, option
 from ue_ray.noise.base import DataFreeMethod
 from ue_ray.noise.crafting.batches import own_generator
+from ue_ray.noise.crafting.options import GratingsOptions
 
 WAVES = {"columns": ((1, -1), (1, -1)), "rows": ((1, 1), (-1, -1)), "checkerboard": ((1, -1), (-1, 1))}
 SIGNS = ((1, 1, 1), (1, 1, -1), (1, -1, 1), (-1, 1, 1))  # a shift by a cell turns all three round: four, not eight
-MOST_CODES = 54
 FEWEST_CELLS = 8  # a side, from which on there are enough waves to call it a grating
-
-
-@dataclass(frozen=True, kw_only=True)
-class GratingsOptions:
-    """``cells``: how many cells, each of one colour, a side of the image has."""
-
-    cells: int | None = option(
-        "Cells a side. Default: one for each pixel of the canvas. 2, a colour in each quarter, is for drawings and "
-        "digits, which are sharp and have no colours.",
-        None,
-    )
-
-    def __post_init__(self) -> None:
-        check_at_least(self, {"cells": 2})
 
 
 class Gratings(DataFreeMethod):

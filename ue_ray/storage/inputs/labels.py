@@ -93,7 +93,7 @@ def _expression(pattern: str) -> str:
 
 
 def _from_table(keys: pa.ChunkedArray, uri: str) -> pa.ChunkedArray:
-    known, labels = _read_table(uri)
+    known, labels = read_table(uri)
     lost = pc.is_null(pc.index_in(known, value_set=keys))
     if count := pc.sum(lost).as_py():
         first = known.filter(lost)[0].as_py()
@@ -101,8 +101,8 @@ def _from_table(keys: pa.ChunkedArray, uri: str) -> pa.ChunkedArray:
     return labels.take(pc.index_in(keys, value_set=known))
 
 
-def _read_table(uri: str) -> tuple[pa.Array, pa.Array]:
-    """The columns key and label as strings: no null, no empty one, no key twice."""
+def read_table(uri: str) -> tuple[pa.Array, pa.Array]:
+    """The columns key and label as strings: no null, no empty one, no key twice. Raises UserError for others."""
     read: Callable[[pa.BufferReader], pa.Table] = _read_csv if _path(uri).endswith(".csv") else pq.read_table
     try:
         table = read(pa.BufferReader(read_bytes(uri)))

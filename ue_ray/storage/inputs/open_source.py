@@ -110,8 +110,8 @@ def keep_apart(output: str, reads: Mapping[str, str | None]) -> None:
 
 
 def glance(source: Source) -> None:
-    """Raises UserError for a folder of at most GLANCE files that cannot be protected: before anything starts."""
-    if isinstance(source, FolderSource):
+    """Raises UserError for what a first look shows that it cannot be protected: before anything starts."""
+    if isinstance(source, FolderSource | ParquetSource):
         source.glance()
 
 

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +19,8 @@ from ue_ray.storage.inputs.listing import Listing, ids_of
 from ue_ray.storage.inputs.splits import split_of
 from ue_ray.storage.store import Store
 
+T = TypeVar("T")
+
 MAX_UNNAMED_CLASSES = 1_000_000
 """Without class names in the schema a label above this is taken for a mistake (an id in the wrong column)."""
 
@@ -26,6 +29,8 @@ BUFFER_BYTES = 8 << 20  # fetched at a time
 
 ONLY_A_PATH = ReadFailure("no image bytes in the row: a column that holds only paths cannot be read")
 CHANGED = ReadFailure("cannot read: the file has changed since it was listed")
+
+GLANCE_FILES, GLANCE_ROWS = 4, 100_000  # that a first look sees
 
 _UNREADABLE = (pa.ArrowException, OSError)  # what pyarrow raises for a file that is damaged or gone
 
@@ -47,6 +52,14 @@ class ParquetSource:
     image_column: str | None = None
     split: str | None = None
     splits: tuple[str, ...] = ()
+
+    def glance(self) -> None:
+        """Raises the UserError of ``list`` that the first GLANCE_FILES show: by their footers; few rows, by all."""
+        store = open_store(self.uri)
+        names = _files(self, store)
+        rows = sum(_read(self, store, name, _rows) or 0 for name in names[:GLANCE_FILES])
+        if len(names) <= GLANCE_FILES and rows <= GLANCE_ROWS:
+            self.list()
 
     def list(self) -> Listing:
         store = open_store(self.uri)
@@ -252,29 +265,41 @@ def _files(source: ParquetSource, store: Store) -> list[str]:
     return names
 
 
+def _read(source: ParquetSource, store: Store, name: str, look: Callable[[pq.ParquetFile, str, str], T]) -> T | None:
+    """What ``look`` finds in an open file, given its columns of images and labels; None where it has no rows."""
+    where = _where(source.uri, name)
+
+    def read() -> T | None:
+        with store.open(name) as opened, pq.ParquetFile(opened) as file:
+            if not file.metadata.num_rows:
+                return None
+            image = image_column(file.schema_arrow, source.image_column, where)
+            return look(file, image, label_column(file.schema_arrow, partitions(name), source.label_column, where))
+
+    try:
+        return store.persist(read)
+    except _UNREADABLE as error:
+        raise UserError(f"{where}: not a readable Parquet file: {one_line(error)}") from error
+
+
+def _rows(file: pq.ParquetFile, image: str, label: str) -> int:
+    return int(file.metadata.num_rows)
+
+
+def _columns(file: pq.ParquetFile, image: str, label: str) -> tuple[pa.Schema, str, pa.Table, np.ndarray]:
+    schema = file.schema_arrow
+    has_ids = "sample_id" in schema.names and is_text(schema.field("sample_id").type)
+    names = [column for column in (label, "sample_id" if has_ids else label) if column in schema.names]
+    return schema, label, file.read(columns=names), mean_image_bytes(file.metadata, image)
+
+
 def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table, list[str] | None] | None:
     """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any.
 
     None for a file without rows: a writer that had nothing to write did not know the types of its columns either.
     """
     where = _where(source.uri, name)
-    folders = partitions(name)
-
-    def read() -> tuple[pa.Schema, str, pa.Table, np.ndarray] | None:
-        with store.open(name) as opened, pq.ParquetFile(opened) as file:
-            if not file.metadata.num_rows:
-                return None
-            schema = file.schema_arrow
-            image = image_column(schema, source.image_column, where)
-            label = label_column(schema, folders, source.label_column, where)
-            has_ids = "sample_id" in schema.names and is_text(schema.field("sample_id").type)
-            names = [column for column in (label, "sample_id" if has_ids else label) if column in schema.names]
-            return schema, label, file.read(columns=names), mean_image_bytes(file.metadata, image)
-
-    try:
-        found = store.persist(read)
-    except _UNREADABLE as error:
-        raise UserError(f"{where}: not a readable Parquet file: {one_line(error)}") from error
+    found = _read(source, store, name, _columns)
     if found is None:
         return None
     schema, label, columns, nbytes = found
@@ -283,7 +308,7 @@ def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table
     if label in schema.names:
         labels = _labels(columns[label], label, names, where)
     else:
-        labels = pa.chunked_array([pa.repeat(folders[label], len(rows))])
+        labels = pa.chunked_array([pa.repeat(partitions(name)[label], len(rows))])
     if "sample_id" in columns.column_names and label != "sample_id":
         ids = keys = columns["sample_id"].cast(pa.string())
         if ids.null_count:

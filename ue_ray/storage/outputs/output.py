@@ -30,6 +30,7 @@ class Output:
     """A folder, local or in a bucket: ``data/``, ``rejected/``, ``noise/``, ``manifest.json`` and, last, ``_SUCCESS``.
 
     A run claims the place with its card (what it does, to which input), so that only the same run can go on with it.
+    ``begun``: it has done so, and what it writes from then on is kept for a run that resumes.
     """
 
     def __init__(self, uri: str) -> None:
@@ -37,6 +38,7 @@ class Output:
         self._store = open_store(uri)
         self.owner = uuid.uuid4().hex
         self.started = ""
+        self.begun = False
 
     def check(self, mode: Mode) -> None:
         """Raises UserError at once if ``begin`` would refuse the place as it is, or could not write to it."""
@@ -94,6 +96,7 @@ class Output:
                 self._check_same(run["card"], card)
             self.started = run["started"]
             self._store.write(OWNER, self.owner.encode())
+            self.begun = True
         except OSError as error:
             raise UserError(f"{self.uri}: cannot be written: {one_line(error)}") from error
         return None
@@ -101,6 +104,9 @@ class Output:
     def remove(self) -> None:
         """Delete what runs have written here, and nothing else; ``_SUCCESS`` first."""
         held = self._held()
+        if held:  # if this is cut off, what is left is known as a run's
+            self._store.create_exclusive(RUN, b'{"card": {}}')
+            held.add(WORK)
         for name in OURS:
             if name not in held:
                 continue
