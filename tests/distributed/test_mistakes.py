@@ -41,7 +41,7 @@ def place(tmp_path_factory):
 MISTAKES = [
     (
         ["--method", "error-minimising"],
-        "unknown method 'error-minimising': choose one of error-minimizing, error-maximizing",
+        "unknown method 'error-minimising': choose one of gratings, error-minimizing",
     ),
     (["--surrogate", "resnet19"], "unknown model 'resnet19': choose one of resnet9, resnet18"),
     (["--epsilon", "8"], "did you mean 8/255?"),
