@@ -43,6 +43,8 @@ def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
             raise UserError(f"{flag(option)} is for transfer: {name} has no use for it")
     keep_apart(output, {"data": options.data, "other": options.other, "class_map": options.class_map})
     for data in filter(None, (options.data, options.other)):
+        if data.endswith(".parquet"):
+            raise UserError(f"{data}: is a file; expected a folder with train.parquet and test.parquet")
         with suppress(OSError):  # what cannot be listed is said where it is opened
             if data not in BUILTINS and not list_names(absolute(data)):
                 glance(open_source(data, **options.source))

@@ -47,8 +47,6 @@ def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: s
         return {name: Part(data, {**options, "split": split}) for name, split in splits.items()}
     if data in BUILTINS:
         return {TRAIN: Part(data), TEST: Part(f"{data}-test")}
-    if data.endswith(".parquet"):
-        raise UserError(f"{data}: is a file; expected a folder with {TRAIN}.parquet and {TEST}.parquet")
     names = set(list_names(absolute(data)))
     for ending in (".parquet", ""):
         if {f"{TRAIN}{ending}", f"{TEST}{ending}"} <= names:
