@@ -350,3 +350,10 @@ def test_an_experiment_has_the_same_guards() -> None:
         "clean_near_chance", "clean_still_improving", "test_in_training", "single_seed", "few_test_images",
     ]  # fmt: skip
     assert found[0]["message"].startswith("clean: trained on the clean images")
+
+
+@pytest.mark.parametrize(("recipe", "epochs", "said"), [("paper", 12, True), ("fast", 11, True), ("fast", 12, False)])
+def test_one_cycle_rises_to_its_end(recipe, epochs, said):
+    curve = [0.1 + 0.07 * epoch for epoch in range(epochs)]
+    guards = find_guards(results(run("clean", curve, recipe=recipe), run("protected", [0.1] * epochs)))
+    assert ("clean_still_improving" in {guard["name"] for guard in guards}) == said

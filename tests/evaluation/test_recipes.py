@@ -89,6 +89,19 @@ def test_whitened_patches_have_the_identity_as_second_moment():
     torch.testing.assert_close(moment, torch.eye(27, dtype=torch.float64), rtol=0, atol=0.2)
 
 
+def test_filters_are_of_images_from_the_whole_set_and_of_a_bounded_number_of_patches(monkeypatch):
+    """2,000 images, class by class: what the second half looks like counts, too."""
+    flat = np.full((1000, 16, 16, 3), 128, np.uint8)
+    varied = np.random.default_rng(0).integers(0, 256, flat.shape, dtype=np.uint8)
+    one, other = (filters(np.concatenate(halves)).flatten(1) for halves in ([flat, varied], [varied, flat]))
+    torch.testing.assert_close(one.T @ one, other.T @ other)  # whatever the signs of the directions
+    seen = []
+    unfold = functional.unfold
+    monkeypatch.setattr(functional, "unfold", lambda *args, **kw: seen.append(unfold(*args, **kw)) or seen[-1])
+    filters(np.zeros((2, 224, 224, 3), np.uint8))
+    assert seen[0].shape[-1] <= 225
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_network_can_stand_behind_the_layer(name):
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)

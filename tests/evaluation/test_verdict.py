@@ -43,6 +43,12 @@ def test_the_worst_victim_decides(seeds, word):
     assert verdict.word == word
 
 
+def test_a_bound_that_is_just_met_holds():
+    """0.1 + 0.2 * 0.35 = 0.17, though not in binary."""
+    (verdict,) = verdicts(judged([run("clean", 0.45, 0.45, 1), protected(0.17, peak=0.2)]))
+    assert verdict.word == "protects"
+
+
 def test_each_countermeasure_has_its_own_verdict():
     gray = {"countermeasure": "grayscale"}
     found = verdicts(judged([CLEAN, protected(0.1), run("clean", 0.8, 0.8, 2, **gray), protected(0.7, **gray)]))
@@ -52,8 +58,9 @@ def test_each_countermeasure_has_its_own_verdict():
     ]
 
 
-def test_a_victim_that_learns_nothing_from_clean_images_proves_nothing():
-    (verdict,) = verdicts(judged([run("clean", 0.1, 0.1, 1), protected(0.1)]))
+@pytest.mark.parametrize("clean", [0.1, 0.2])
+def test_a_victim_that_learns_little_from_clean_images_proves_nothing(clean):
+    (verdict,) = verdicts(judged([run("clean", clean, clean, 1), protected(0.1, peak=0.1)]))
     assert verdict.word == "does not protect"
 
 

@@ -17,6 +17,7 @@ from ue_ray.evaluation.measures import (
     percent,
     summarise,
 )
+from ue_ray.evaluation.recipes import RECIPES
 
 Guard = dict[str, str]
 
@@ -82,12 +83,15 @@ def _clean_victim(row: SummaryRow, classes: int) -> Iterator[Guard]:
 def _under_trained(label: str, clean: SetSummary, classes: int) -> Iterator[Guard]:
     """Judges by both accuracies: where classes differ in size, the largest alone can make one of them high."""
     chance = chance_of(clean.runs)
-    if _near(clean.final.mean, chance) or _near(clean.balanced.mean, 1 / classes):
+    if learnt_too_little(clean, classes):
         yield _warning(
             "clean_near_chance",
             f"{label}: trained on the clean images it reaches only {_both(clean)} "
             f"(chance is {chance_percent(chance)} %): too weak a victim to show protection",
         )
+    fast = RECIPES["fast"]
+    if all(run.get("recipe") == "fast" and run["epochs"] >= fast.epochs for run in clean.runs):
+        return  # one cycle rises until its learning rate is zero
     test = [value for _, value in mean_curve(clean.runs, "test_accuracy")]
     train = [value for _, value in mean_curve(clean.runs, "train_accuracy")]
     if _rise(test, start=chance) > RISING:
@@ -101,6 +105,11 @@ def _under_trained(label: str, clean: SetSummary, classes: int) -> Iterator[Guar
         f"{label}: still improving on the clean images: train longer "
         f"({what} gained {percent(gained)} points over its last quarter)",
     )
+
+
+def learnt_too_little(clean: SetSummary, classes: int) -> bool:
+    """Returns whether victims trained on clean images are too weak to show protection."""
+    return _near(clean.final.mean, chance_of(clean.runs)) or _near(clean.balanced.mean, 1 / classes)
 
 
 def _near(accuracy: float, chance: float) -> bool:

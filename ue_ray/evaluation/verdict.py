@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ue_ray.evaluation.guards import learnt_too_little
 from ue_ray.evaluation.measures import SummaryRow, chance_of, percent, summarise
 from ue_ray.evaluation.victim import RECOGNISED
 from ue_ray.learning.models.whitening import PREFIX
@@ -34,19 +35,19 @@ class Verdict:
 def verdicts(results: Mapping[str, Any]) -> list[Verdict]:
     """Returns a verdict for each countermeasure with victims of clean and of protected images, in their order."""
     rows = [row for row in summarise(results["runs"]) if {"clean", "protected"} <= row.sets.keys()]
-    names = results["data"]["clean"]["class_names"]
+    names, classes = results["data"]["clean"]["class_names"], results["data"]["clean"]["classes"]
     return [
-        _verdict(countermeasure, [row for row in rows if row.countermeasure == countermeasure], names)
+        _verdict(countermeasure, [row for row in rows if row.countermeasure == countermeasure], names, classes)
         for countermeasure in dict.fromkeys(row.countermeasure for row in rows)
     ]
 
 
-def _verdict(countermeasure: str, rows: Sequence[SummaryRow], names: Sequence[str]) -> Verdict:
+def _verdict(countermeasure: str, rows: Sequence[SummaryRow], names: Sequence[str], classes: int) -> Verdict:
     protected = [row.sets["protected"] for row in rows]
     runs = [run for summary in protected for run in summary.runs]
     known = max(runs, key=lambda run: run["recognised_most_informedness"])
-    final = max(_share(row, "final_test_accuracy") for row in rows)
-    peak = max(_share(row, "peak_test_accuracy") for row in rows)
+    final = max(_share(row, "final_test_accuracy", classes) for row in rows)
+    peak = max(_share(row, "peak_test_accuracy", classes) for row in rows)
     word: Word = "does not protect"
     if final <= FINAL and peak <= PEAK and known["recognised_most_informedness"] <= CLASS:
         word = "protects"
@@ -61,13 +62,15 @@ def _verdict(countermeasure: str, rows: Sequence[SummaryRow], names: Sequence[st
     return Verdict(countermeasure, word, sentence)
 
 
-def _share(row: SummaryRow, measure: str) -> float:
+def _share(row: SummaryRow, measure: str, classes: int) -> float:
     """Returns how far the worst seed went from chance to what the victim learns from clean images; 1 where that is
-    nothing: nothing can be said then."""
+    too little to show protection."""
     clean, protected = row.sets["clean"], row.sets["protected"]
     chance = chance_of(clean.runs)
-    gap = clean.final.mean - chance
-    return (max(run[measure] for run in protected.runs) - chance) / gap if gap > 0 else 1.0
+    if learnt_too_little(clean, classes):
+        return 1.0
+    learnt = max(run[measure] for run in protected.runs) - chance
+    return round(learnt / (clean.final.mean - chance), 9)  # so that a bound that is just met holds
 
 
 def _recognised(runs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:

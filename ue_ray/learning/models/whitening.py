@@ -52,8 +52,13 @@ class Whitened(nn.Module):
 
 
 def filters(images: np.ndarray) -> Tensor:
-    """Returns the 27 whitening filters of ``images``, uint8 [N,S,S,3]: float32 [27,3,3,3]."""
-    pixels = torch.from_numpy(images[:MOST_IMAGES].astype(np.float32)).permute(0, 3, 1, 2) / 255 - 0.5
-    patches = functional.unfold(pixels, 3).permute(0, 2, 1).reshape(-1, 27)[::7].double()
+    """Returns the 27 whitening filters of ``images``, uint8 [N,S,S,3]: float32 [27,3,3,3].
+
+    Of ``MOST_IMAGES`` images, from all over the set: folders are listed class by class.
+    """
+    chosen = images[:: -(-len(images) // MOST_IMAGES)]
+    pixels = torch.from_numpy(chosen.astype(np.float32)).permute(0, 3, 1, 2) / 255 - 0.5
+    stride = max(1, pixels.shape[-1] // 12)  # of large images as many patches as of small ones
+    patches = functional.unfold(pixels, 3, stride=stride).permute(0, 2, 1).reshape(-1, 27).double()
     variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
     return (directions / (variances + FLOOR).sqrt()).T.reshape(27, 3, 3, 3).float()
