@@ -57,27 +57,16 @@ class LocalStore(Store):
                 os.fsync(file.fileno())  # or a power cut could leave the new name with no content
             os.replace(staging, path)
 
-    def walk(self, name: str = "", follow_links: bool = False) -> Iterator[tuple[bytes, int]]:
-        """With ``follow_links`` links to folders are entered, after all folders; none is entered a second time."""
+    def walk(self, name: str = "") -> Iterator[tuple[bytes, int]]:
         root = os.fsencode(self.path(name))
-        folders: list[bytes] = [b""]
-        linked: list[bytes] = []
-        entered: set[bytes] = set()
-        while folders or linked:
-            folder = folders.pop() if folders else linked.pop(linked.index(min(linked)))
-            if follow_links:
-                real = os.path.realpath(os.path.join(root, folder))
-                if real in entered:
-                    continue
-                entered.add(real)
+        folders = [b""]
+        while folders:
+            folder = folders.pop()
             with os.scandir(os.path.join(root, folder)) as entries:
                 for entry in entries:
                     path = os.path.join(folder, entry.name)
                     if entry.is_dir(follow_symlinks=False):
                         folders.append(path)
-                        continue
-                    if follow_links and os.path.isdir(entry.path):
-                        linked.append(path)
                         continue
                     try:
                         size = entry.stat().st_size

@@ -88,12 +88,6 @@ def test_a_csv_table_gives_labels(photos: Path, tmp_path: Path, monkeypatch: pyt
     assert reads(source)["users/ada/deep/2.png"] == "no label in labels.csv"
 
 
-def test_spaces_after_commas_and_a_row_given_twice_are_no_mistake(photos: Path, tmp_path: Path):
-    (tmp_path / "labels.csv").write_text("label, key , more\na,top.png,1\n b ,users/bob/1.png,2\na,top.png,3\n")
-    found = {"top.png": "a", "users/bob/1.png": "b"}
-    assert labelled(open_source(str(photos), str(tmp_path / "labels.csv"))) == found
-
-
 def test_a_parquet_table_of_integers_gives_labels(photos: Path, tmp_path: Path):
     table = pa.table({"label": pa.array([7, 5], pa.int16()), "key": ["top.png", "users/bob/1.png"]})
     pq.write_table(table, tmp_path / "labels.parquet")
@@ -105,7 +99,7 @@ def test_a_parquet_table_of_integers_gives_labels(photos: Path, tmp_path: Path):
     ("text", "message"),
     [
         ("key,class\na,b\n", "no column label; found key, class"),
-        ("key,label\ntop.png,a\ntop.png,b\n", "key 'top.png' has more than one label"),
+        ("key,label\ntop.png,a\ntop.png,a\n", "key 'top.png' appears more than once"),
         ("key,label\ntop.png,\n", "row 0 has no label"),
         ("key,label\ntop.png,a\n,b\n", "row 1 has no key"),
         ("key,label\ntop.png,a\nx/1,b\nx/2,b\n", "key 'x/1' and 1 more are not in the input"),

@@ -34,7 +34,7 @@ class Part:
         return open_source(self.uri, **self.options)
 
 
-def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: str | None = None) -> dict[str, Part]:
+def data_parts(data: str, tables: str, options: Mapping[str, str], test_split: str | None = None) -> dict[str, Part]:
     """Returns the parts ``train`` and ``test`` of the data set at ``data``.
 
     They are the splits of ``options`` and ``test_split``, where one is given; those of a built-in data set; or the

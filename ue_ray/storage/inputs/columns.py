@@ -2,7 +2,6 @@
 
 import json
 import urllib.parse
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +30,6 @@ def image_column(schema: pa.Schema, asked: str | None, where: str) -> str:
     name = _chosen(schema.names, asked, IMAGE, features if len(features) == 1 else like_images)
     if name is None:
         raise UserError(_undecided(schema, {}, asked or IMAGE, "--image-column", where))
-    _only_one(schema, name, where)
     kind = schema.field(name).type
     if not _holds_bytes(kind):
         shown = kind.field("bytes").type if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0 else kind
@@ -50,32 +48,16 @@ def label_column(schema: pa.Schema, folders: Mapping[str, str], asked: str | Non
     if name is None:
         raise UserError(_undecided(schema, folders, asked or LABEL, "--label-column", where))
     if name in schema.names:
-        _only_one(schema, name, where)
         kind = schema.field(name).type
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or is_text(kind)):
-            raise UserError(f"{where}: column {name} is {kind}; expected whole numbers or text")
+        if not (pa.types.is_integer(kind) or is_text(kind)):
+            raise UserError(f"{where}: column {name} is {kind}; expected an integer type or text")
     return name
 
 
-def class_names(schema: pa.Schema, label: str, where: str) -> list[str] | None:
-    """Class names from the Hugging Face feature of the column ``label``; None where there are none to use.
-
-    Raises UserError for two classes of one name: they would share all that goes by name, the noise above all.
-    """
+def class_names(schema: pa.Schema, label: str) -> list[str] | None:
+    """Class names from the Hugging Face feature of the column ``label``; None where there are none to use."""
     names = _features(schema).get(label, {}).get("names")
-    if not isinstance(names, list) or not names:
-        return None
-    for name, count in Counter(map(str, names)).items():
-        if count > 1:
-            raise UserError(
-                f"{where}: the schema has {count} classes called {name!r}; rename them, or drop the metadata"
-            )
-    return list(map(str, names))
-
-
-def _only_one(schema: pa.Schema, name: str, where: str) -> None:
-    if (count := schema.names.count(name)) > 1:
-        raise UserError(f"{where}: has {count} columns {name}; rename all but one")
+    return [str(name) for name in names] if isinstance(names, list) and names else None
 
 
 def _chosen(names: list[str], asked: str | None, default: str, candidates: list[str]) -> str | None:

@@ -30,8 +30,7 @@ READERS = 32  # threads that hide the latency of an object store
 
 MARKER = ReadFailure("a folder marker, not a file")
 SYSTEM = ReadFailure("a file of the operating system, no picture")
-OUTSIDE = ReadFailure("a link that leads outside the input folder (--follow-links reads it)")
-LINKED_FOLDER = ReadFailure("a link to a folder (--follow-links enters it)")
+OUTSIDE = ReadFailure("a link that leads outside the input folder")
 NOT_A_FILE = ReadFailure("not a regular file")
 TOO_LARGE = ReadFailure(f"file larger than {MAX_FILE_BYTES >> 30} GiB")
 
@@ -43,16 +42,14 @@ class FolderSource:
     The label is that of the top folder (files at the top, or in a hidden top folder such as ``.cache``, have none), or
     what ``labels`` says: a key pattern, or the URI of a table (``open_source`` has the rules). It is an index into the
     sorted class names. Files without one, and empty objects that only mark a folder, are listed with label -1 and read
-    as failures. Links are followed to files inside ``uri`` only; with ``follow_links`` to anywhere, and into folders,
-    each of which is entered once. ``uri`` is the folder of ``split``, where there is one of several ``splits`` beside
-    each other.
+    as failures. Links are followed to files inside ``uri`` only. ``uri`` is the folder of ``split``, where there is one
+    of several ``splits`` beside each other.
     """
 
     uri: str
     labels: str | None = None
     split: str | None = None
     splits: tuple[str, ...] = ()
-    follow_links: bool = False
 
     def list(self) -> Listing:
         return self._listing(self._walk())
@@ -68,11 +65,7 @@ class FolderSource:
 
     def _walk(self) -> Iterator[tuple[bytes, int]]:
         try:
-            store = open_store(self.uri)
-            if self.follow_links and isinstance(store, LocalStore):
-                yield from store.walk(follow_links=True)
-            else:
-                yield from store.walk()
+            yield from open_store(self.uri).walk()
         except OSError as error:
             raise UserError(f"{self.uri}: cannot list the folder: {one_line(error)}") from error
 
@@ -90,19 +83,10 @@ class FolderSource:
         columns = {"sample_id": ids_of(paths), "key": keys, "label": labels, "nbytes": sizes, "path": paths}
         expected = "one folder a class" if self.labels is None else f"labels by {self.labels}"
         if len(class_names) < 2:
-            expected = f"{expected}; found {_kinds(keys)}{more}{self._links_to_folders(paths)}"
+            expected = f"{expected}; found {_kinds(keys)}{more}"
         listing = Listing(pa.table(columns), class_names).check(f"{self.uri} (expected {expected})")
         pa.default_memory_pool().release_unused()  # what sorting took; the process lives on beside the listing
         return listing
-
-    def _links_to_folders(self, paths: pa.ChunkedArray) -> str:
-        """How many of the first paths are links to folders, which hold no file: a part of a message."""
-        store = open_store(self.uri)
-        if not isinstance(store, LocalStore):
-            return ""
-        root = os.fsencode(store.root)
-        count = sum(os.path.isdir(os.path.join(root, path)) for path in paths.slice(0, GLANCE).to_pylist())
-        return f", {count} of them links to folders: --follow-links enters them" if count else ""
 
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
         store = open_store(self.uri)
@@ -111,7 +95,7 @@ class FolderSource:
         if isinstance(store, LocalStore):
             real_root = os.path.realpath(os.fsencode(store.root))
             for path, failure in zip(paths, failures, strict=True):
-                read = partial(_read_local, b"/" if self.follow_links else real_root, real_root, path, failure)
+                read = partial(_read_local, real_root, path, failure)
                 yield attempt(store, partial(persist, read))
             return
         with ThreadPoolExecutor(READERS) as pool:
@@ -187,13 +171,11 @@ def _read_remote(store: Store, path: bytes, failure: ReadFailure | None) -> byte
     return attempt(store, partial(store.read, name, MAX_FILE_BYTES))
 
 
-def _read_local(allowed: bytes, real_root: bytes, path: bytes, failure: ReadFailure | None) -> bytes | ReadFailure:
+def _read_local(real_root: bytes, path: bytes, failure: ReadFailure | None) -> bytes | ReadFailure:
     real = os.path.realpath(os.path.join(real_root, path))
-    if not real.startswith(os.path.join(allowed, b"")):
+    if not real.startswith(os.path.join(real_root, b"")):
         return OUTSIDE
     status = os.stat(real)
-    if stat.S_ISDIR(status.st_mode):
-        return LINKED_FOLDER
     if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever, a link to a folder may loop
         return NOT_A_FILE
     if failure is not None:

@@ -121,22 +121,12 @@ def read_table(uri: str) -> tuple[pa.Array, pa.Array]:
         row = pc.index(pc.equal(pc.fill_null(column, ""), ""), True).as_py()
         if row >= 0:
             raise UserError(f"{uri}: row {row} has no {name}; a file without a label needs no row")
-    rows = pa.table({"key": key, "label": label}).group_by(["key", "label"], use_threads=False).aggregate([])
-    if (twice := repeated(rows["key"])) is not None:
-        raise UserError(f"{uri}: key {twice!r} has more than one label")
-    return pa.concat_arrays(rows["key"].chunks), pa.concat_arrays(rows["label"].chunks)
+    if (twice := repeated(pa.chunked_array([key]))) is not None:
+        raise UserError(f"{uri}: key {twice!r} appears more than once")
+    return key, label
 
 
 def _read_csv(source: pa.BufferReader) -> pa.Table:
-    """Keys and labels as text, or 007 would become 7. Spaces around a heading or a label are no part of it."""
-    parsing = pa.csv.ParseOptions(newlines_in_values=True)
-    with pa.csv.open_csv(source, parse_options=parsing) as first:
-        text = dict.fromkeys(first.schema.names, pa.string())
-    source.seek(0)
+    text = {"key": pa.string(), "label": pa.string()}  # or 007 would become 7
     convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
-    table = pa.csv.read_csv(source, convert_options=convert, parse_options=parsing)
-    table = table.rename_columns([name.strip() for name in table.column_names])
-    if table.column_names.count("label") != 1:
-        return table
-    place = table.column_names.index("label")
-    return table.set_column(place, "label", pc.utf8_trim_whitespace(table["label"]))
+    return pa.csv.read_csv(source, convert_options=convert, parse_options=pa.csv.ParseOptions(newlines_in_values=True))

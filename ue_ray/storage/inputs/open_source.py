@@ -27,7 +27,6 @@ def open_source(
     image_column: str | None = None,
     label_column: str | None = None,
     split: str | None = None,
-    follow_links: bool = False,
 ) -> Source:
     """Find out what ``uri`` is. In this order:
 
@@ -50,7 +49,7 @@ def open_source(
     names the images of Parquet; ``columns`` has the rules for what is taken where no column is named.
 
     ``split`` is one of the source's ``splits``; None takes ``train`` where there are several, and says so in the
-    source's ``split``. With ``labels`` a folder has no splits. ``follow_links``: of a local folder, to anywhere.
+    source's ``split``. With ``labels`` a folder has no splits.
 
     The source holds absolute paths only. Raises UserError where there is nothing, or something else.
     """
@@ -89,12 +88,10 @@ def open_source(
                     f"{uri}: --split {split!r} does not go with --labels: give {join(uri, split)} as the input"
                 )
             check_rule(labels)
-            rule = absolute(labels) if is_table(labels) else labels
-            return FolderSource(uri, rule, follow_links=follow_links)
+            return FolderSource(uri, absolute(labels) if is_table(labels) else labels)
         splits = splits_of_folder(store, uri)
         chosen = chosen_split(uri, splits, split or (splits[0] if len(splits) == 1 else None))
-        root = join(uri, chosen) if chosen else uri
-        return FolderSource(root, split=chosen, splits=splits, follow_links=follow_links)
+        return FolderSource(join(uri, chosen) if chosen else uri, split=chosen, splits=splits)
     except (OSError, ValueError) as error:  # ValueError: a name that Arrow cannot say
         raise UserError(f"{uri}: cannot be read: {one_line(error)}") from error
 

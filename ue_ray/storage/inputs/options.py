@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ue_ray.errors import option, option_names
 
@@ -22,11 +21,7 @@ class SourceOptions:
     label_column: str | None = option("Of Parquet: the column of labels. Default: label.", None)
     split: str | None = option("Of a data set with splits: the one to read. Default: train.", None)
 
-    follow_links: bool = option(
-        "Of a local folder: follow links that lead out of it, and links to folders. Default: they are rejected.", False
-    )
-
     @property
-    def source(self) -> dict[str, Any]:
+    def source(self) -> dict[str, str]:
         """Returns the keywords of ``open_source`` that are given."""
-        return {name: value for name in option_names(SourceOptions) if (value := getattr(self, name))}
+        return {name: value for name in option_names(SourceOptions) if (value := getattr(self, name)) is not None}

@@ -57,7 +57,7 @@ class ParquetSource:
         """Raises the UserError of ``list`` that the first GLANCE_FILES show: by their footers; few rows, by all."""
         store = open_store(self.uri)
         names = _files(self, store)
-        rows = sum(_read(self, store, name, _rows) or 0 for name in names[:GLANCE_FILES])
+        rows = sum(_read(self, store, name, _rows) for name in names[:GLANCE_FILES])
         if len(names) <= GLANCE_FILES and rows <= GLANCE_ROWS:
             self.list()
 
@@ -65,15 +65,10 @@ class ParquetSource:
         store = open_store(self.uri)
         parts, named = [], {}
         for name in _files(self, store):
-            listed = _list_file(self, store, name)
-            if listed is None:
-                continue
-            part, names = listed
+            part, names = _list_file(self, store, name)
             parts.append(part)
             if names is not None:
                 named[_where(self.uri, name)] = names
-        if not parts:
-            raise UserError(f"{self.uri}: holds no samples: no row in any .parquet file")
         for part in parts:
             if part["label"].type != parts[0]["label"].type:
                 column = self.label_column or "of labels"
@@ -265,14 +260,12 @@ def _files(source: ParquetSource, store: Store) -> list[str]:
     return names
 
 
-def _read(source: ParquetSource, store: Store, name: str, look: Callable[[pq.ParquetFile, str, str], T]) -> T | None:
-    """What ``look`` finds in an open file, given its columns of images and labels; None where it has no rows."""
+def _read(source: ParquetSource, store: Store, name: str, look: Callable[[pq.ParquetFile, str, str], T]) -> T:
+    """What ``look`` finds in an open file, given its columns of images and labels."""
     where = _where(source.uri, name)
 
-    def read() -> T | None:
+    def read() -> T:
         with store.open(name) as opened, pq.ParquetFile(opened) as file:
-            if not file.metadata.num_rows:
-                return None
             image = image_column(file.schema_arrow, source.image_column, where)
             return look(file, image, label_column(file.schema_arrow, partitions(name), source.label_column, where))
 
@@ -293,18 +286,12 @@ def _columns(file: pq.ParquetFile, image: str, label: str) -> tuple[pa.Schema, s
     return schema, label, file.read(columns=names), mean_image_bytes(file.metadata, image)
 
 
-def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table, list[str] | None] | None:
-    """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any.
-
-    None for a file without rows: a writer that had nothing to write did not know the types of its columns either.
-    """
+def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table, list[str] | None]:
+    """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any."""
     where = _where(source.uri, name)
-    found = _read(source, store, name, _columns)
-    if found is None:
-        return None
-    schema, label, columns, nbytes = found
+    schema, label, columns, nbytes = _read(source, store, name, _columns)
     rows = np.arange(len(nbytes))
-    names = class_names(schema, label, where)
+    names = class_names(schema, label)
     if label in schema.names:
         labels = _labels(columns[label], label, names, where)
     else:
@@ -339,9 +326,6 @@ def _labels(column: pa.ChunkedArray, name: str, class_names: list[str] | None, w
         return column.cast(pa.string())
     top = (len(class_names) if class_names is not None else MAX_UNNAMED_CLASSES) - 1
     values = column.to_numpy()  # compared as stored: the upper half of uint64 has no int64
-    if len(wrong := np.flatnonzero(np.floor(values) != values)):  # whole floats are labels: so pandas joins
-        row = int(wrong[0])
-        raise UserError(f"{where}: row {row} has {name} {values[row]:g}: expected a whole number")
     if len(wrong := np.flatnonzero((values < 0) | (values > top))):
         row = int(wrong[0])
         raise UserError(f"{where}: row {row} has {name} {values[row]}, out of range: expected 0 to {top}")

@@ -33,10 +33,9 @@ def splits_of_files(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def splits_of_folder(store: Store, uri: str) -> tuple[str, ...]:
-    """The splits of an image folder: its top folders, if all have usual names and hold class folders.
+    """The splits of an image folder: its top folders, if all have usual names and each holds the same class folders.
 
-    The first one has all classes; the others may lack some. None where one of them holds no folder: they are classes,
-    then. Raises UserError where another has class folders that the first does not have.
+    None where one of them holds no folder: they are classes, then. Raises UserError where class folders differ.
     """
     splits = _ordered(_folders(store))
     if not set(splits) <= set(USUAL):
@@ -45,7 +44,7 @@ def splits_of_folder(store: Store, uri: str) -> tuple[str, ...]:
     if not all(classes.values()):
         return ()
     for split in splits[1:]:
-        if not set(classes[split]) <= set(classes[splits[0]]):
+        if classes[split] != classes[splits[0]]:
             raise UserError(
                 f"{uri}: {splits[0]} and {split} look like splits, but {splits[0]} has the classes "
                 f"{first_names(classes[splits[0]])} and {split} has {first_names(classes[split])}: "
