@@ -99,7 +99,7 @@ def test_a_parquet_table_of_integers_gives_labels(photos: Path, tmp_path: Path):
     ("text", "message"),
     [
         ("key,class\na,b\n", "no column label; found key, class"),
-        ("key,label\ntop.png,a\ntop.png,a\n", "key 'top.png' appears more than once"),
+        ("key,label\ntop.png,a\ntop.png,b\n", "key 'top.png' has more than one label"),
         ("key,label\ntop.png,\n", "row 0 has no label"),
         ("key,label\ntop.png,a\n,b\n", "row 1 has no key"),
         ("key,label\ntop.png,a\nx/1,b\nx/2,b\n", "key 'x/1' and 1 more are not in the input"),

@@ -22,7 +22,7 @@ def place(root: Path, *names: str) -> Path:
         if name.lower().endswith((".parquet", ".pq")):
             pq.write_table(pa.table({"image": [b"x", b"y"], "label": [0, 1]}), root / name)
         else:
-            (root / name).write_bytes(b"")
+            (root / name).write_bytes(b"x")
     return root
 
 

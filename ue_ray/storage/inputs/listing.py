@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,6 +63,12 @@ def repeated(column: pa.ChunkedArray) -> str | None:
     return None
 
 
+def links_left(count: int, example: str) -> str:
+    """Names links that were not followed: a part of a message."""
+    what = "1 link is" if count == 1 else f"{count:,} links are"
+    return f"{what} not followed, such as {example}: outside the input (--follow-links), or a loop"
+
+
 def in_one(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """``column`` in one chunk (more above 2 GiB): taking rows from many chunks costs a copy of them all each time."""
     return pa.table([column], ["column"]).combine_chunks()["column"]
@@ -74,10 +81,14 @@ class Listing:
     ``table`` has at least ``sample_id: string`` (unique), ``key: string``, ``label: int64`` (an index into
     ``class_names``, or -1 for none) and ``nbytes: int64`` (the sample's size, for planning; an estimate where the
     exact size would cost reading the images), and the columns by which its source finds the sample again.
+    ``own_numbers``: the labels are numbers of the input's own, not places among sorted names. ``note``: what the user
+    should know of it, in one line.
     """
 
     table: pa.Table
     class_names: list[str]
+    own_numbers: bool = False
+    note: str = ""
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -109,8 +120,12 @@ class Listing:
     def check(self, where: str) -> "Listing":
         """Return self if it can be protected; else raise UserError, naming ``where``.
 
-        Refused: no samples, repeated ids, labels outside ``class_names``, fewer than two classes with samples.
+        Refused: no samples, repeated ids, classes of one name, labels outside ``class_names``, fewer than two classes
+        with samples.
         """
+        if len(set(self.class_names)) < len(self.class_names):
+            name, count = Counter(self.class_names).most_common(1)[0]
+            raise UserError(f"{where}: {count} classes are called {name!r}; give each a name of its own")
         if not len(self):
             raise UserError(f"{where}: holds no samples")
         labels = self.labels()
