@@ -142,6 +142,13 @@ def test_splits_of_different_classes_are_refused_and_said_which(tmp_path: Path):
     assert open_source(str(tmp_path / "train")).list().class_names == ["cat", "dog"]
 
 
+def test_a_split_may_lack_classes_of_the_first(tmp_path: Path):
+    place(tmp_path, "train/cat/1", "train/dog/2", "test/cat/3", "train/__MACOSX/1", "__MACOSX/train/cat/._1")
+    source = open_source(str(tmp_path))
+    assert (source.split, source.splits) == ("train", EITHER)
+    assert source.list().class_names == ["cat", "dog"]
+
+
 def test_a_rule_for_labels_reads_the_folder_whole(tmp_path: Path):
     place(tmp_path, "train/a/1", "train/b/2", "test/a/3", "test/b/4")
     source = open_source(str(tmp_path), "*/{label}/*")
