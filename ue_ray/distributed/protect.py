@@ -134,6 +134,7 @@ def run(job: Job, plan: Plan) -> Manifest:
         "artifact": {"card_sha256": card.digest},
         "listing_fingerprint": summary.fingerprint,
         "class_names": summary.class_names,
+        "dropped_classes": summary.dropped,
         **_measured(results),
         "versions": versions(),
     }

@@ -76,7 +76,7 @@ def test_files_outside_class_folders_have_no_label_and_a_reason(tmp_path: Path):
     listing = source.list()
     assert listing.class_names == ["a", "b"]
     assert listing.labels().tolist() == [-1, -1, -1, 0, 1]
-    outside = "not inside a class folder, or inside a hidden one"
+    outside = "not inside a class folder"
     assert list(reads(source).values()) == [folder.LEFT_BEHIND.reason, outside, outside, b"a/1", b"b/2"]
 
 

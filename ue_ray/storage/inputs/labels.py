@@ -44,7 +44,7 @@ def check_rule(labels: str) -> None:
 def unlabelled(labels: str | None) -> str:
     """The reason, one line, why a file has no label under this rule."""
     if labels is None:
-        return "not inside a class folder, or inside a hidden one"
+        return "not inside a class folder"
     if is_table(labels):
         return f"no label in {_path(labels).rsplit('/', 1)[-1]}"
     return f"key does not match {labels}"

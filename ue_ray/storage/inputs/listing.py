@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -116,6 +116,21 @@ class Listing:
                 digest.update(chunk.to_numpy().astype("<i8").tobytes())
         digest.update(json.dumps(self.class_names).encode())
         return digest.hexdigest()
+
+    def without(self, dropped: Collection[str]) -> "Listing":
+        """The same rows, those of the classes called ``dropped`` without a label.
+
+        The names of the others stay, in their order; so do their numbers, and with them all names, where the input has
+        ``own_numbers``.
+        """
+        gone = np.array([name in dropped for name in self.class_names], bool)
+        numbers = np.arange(len(gone)) if self.own_numbers else np.cumsum(~gone) - 1
+        labels = np.append(np.where(gone, NO_LABEL, numbers), NO_LABEL)[self.labels()]  # NO_LABEL is the last
+        names = self.class_names if self.own_numbers else [name for name in self.class_names if name not in dropped]
+        place = self.table.column_names.index("label")
+        return replace(
+            self, table=self.table.set_column(place, "label", pa.array(labels, pa.int64())), class_names=names
+        )
 
     def check(self, where: str) -> "Listing":
         """Return self if it can be protected; else raise UserError, naming ``where``.
