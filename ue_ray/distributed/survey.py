@@ -13,7 +13,7 @@ from ue_ray.distributed.console import say
 from ue_ray.errors import UserError
 from ue_ray.storage.inputs.blocks import block_plan, natural_side, stratified_rows
 from ue_ray.storage.inputs.first_look import first_look
-from ue_ray.storage.inputs.listing import NO_LABEL, Source
+from ue_ray.storage.inputs.listing import NO_LABEL, Source, unseen_classes
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling
 from ue_ray.storage.outputs.shards import plan_shards
 
@@ -26,7 +26,8 @@ class Summary:
 
     ``count``: the images; ``labelled``: those that have a class; ``side``: the side, in pixels, at which surrogates and
     victims see them; ``shards``: the number of shards that they are cut into; ``dropped``: the number of files of each
-    class that was none, because no image in it can be read; ``notes``: what the user should know, a line each.
+    class that was none, because no image in it can be read; ``unseen``: classes of ``class_names`` that have no file or
+    were dropped; ``notes``: what the user should know, a line each.
     """
 
     count: int
@@ -36,6 +37,7 @@ class Summary:
     side: int
     shards: int
     dropped: dict[str, int]
+    unseen: list[str]
     notes: list[str]
 
 
@@ -80,11 +82,17 @@ def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.n
     listing = look.listing
     plan = np.array(plan_shards(listing.nbytes()), np.int64)
     side = natural_side(look.shapes)
-    labelled = int(np.count_nonzero(listing.labels() != NO_LABEL))
-    notes = [note for note in (listed.note, look.note) if note]
-    fingerprint = listed.fingerprint()  # of the input as it is, whatever can be read of it here
+    labels = listing.labels()
     summary = Summary(
-        len(listing), labelled, listing.class_names, fingerprint, side, len(plan), dict(look.dropped), notes
+        count=len(listing),
+        labelled=int(np.count_nonzero(labels != NO_LABEL)),
+        class_names=listing.class_names,
+        fingerprint=listed.fingerprint(),  # of the input as it is, whatever can be read of it here
+        side=side,
+        shards=len(plan),
+        dropped=dict(look.dropped),
+        unseen=unseen_classes(labels, listing.class_names),
+        notes=[note for note in (listed.note, look.note) if note],
     )
     marked = listing.table.replace_schema_metadata({FINGERPRINT: summary.fingerprint})
     return summary, marked, plan

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -61,6 +61,12 @@ def repeated(column: pa.ChunkedArray) -> str | None:
         if row >= 0:
             return str(some[row])
     return None
+
+
+def unseen_classes(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """The classes that no row has: names alone, of a schema or between two numbers. ``labels``: int64 [n]."""
+    seen = set(np.unique(labels).tolist())
+    return [name for number, name in enumerate(class_names) if number not in seen]
 
 
 def links_left(count: int, example: str) -> str:
