@@ -6,8 +6,8 @@ PYTHON ?= python3
 # What `make demo` runs. Override on the command line: make demo DEMO_VICTIM_EPOCHS=4
 DEMO_OUT            ?= out/demo
 DEMO_EPSILON        ?= 16/255
-DEMO_VICTIMS        ?= resnet9
-DEMO_VICTIM_EPOCHS  ?= 10
+DEMO_VICTIMS        ?= resnet9,whitened-resnet9
+DEMO_VICTIM_EPOCHS  ?= 12
 DEMO_PROTECT_FLAGS  ?= --method gratings --cells 2
 DEMO_EVALUATE_FLAGS ?= --augmentation crop
 

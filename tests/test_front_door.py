@@ -114,6 +114,7 @@ def test_what_comes_back_is_of_the_kind_that_went_in(artifact):
         (lambda a: ue_ray.craft(np.zeros((2, 8, 8, 3), np.uint8), [0]), "2 images, but 1 labels"),
         (lambda a: ue_ray.craft(np.zeros((2, 8, 8, 3), np.uint8), [0, 1], max_round=3), "--max-round is no option"),
         (lambda a: ue_ray.craft(np.zeros((2, 8, 8, 3), np.uint8), [0, 0.5]), "labels must be whole numbers"),
+        (lambda a: ue_ray.craft(np.zeros((2, 8, 8, 3), np.uint8), [0, 1], class_names=["a", "a"]), "has 'a' 2 times"),
         (lambda a: ue_ray.load_noise("/nowhere"), "no noise artifact at /nowhere"),
     ],
 )
@@ -121,6 +122,17 @@ def test_a_mistake_is_one_line(artifact, call, said):
     with pytest.raises(UserError, match=said) as raised:
         call(artifact)
     assert "\n" not in str(raised.value)
+
+
+def test_a_class_without_an_image_has_no_noise_that_claims_to_protect_it():
+    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8)
+    crafted = ue_ray.craft(
+        images, [0, 2] * 2, granularity="class-wise", max_rounds=1, surrogate="resnet9", batch_size=4
+    )
+    protector = ue_ray.Protector(crafted)
+    protector.protect(images, [0, 2] * 2)
+    with pytest.raises(UserError, match="the noise protects no class '1': it was crafted on data without an image"):
+        protector.protect(images, [0, 1] * 2)
 
 
 def test_a_transform_protects_as_the_noise_does_in_every_worker(artifact):

@@ -34,7 +34,8 @@ def tinted(tmp_path_factory):
 
 def evaluated(clean, protected, test, output, **options):
     places = {"clean": str(clean), "protected": str(protected), "test": str(test), "output": str(output)}
-    return command().run(**places, victims="resnet9", batch_size=16, **options)
+    few = {"victims": "resnet9", "batch_size": 16, "seeds": "0", "recipe": "paper"}
+    return command().run(**places, **{**few, **options})
 
 
 def test_victims_are_trained_and_reported(tinted, tmp_path, capsys):

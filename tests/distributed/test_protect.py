@@ -1,6 +1,7 @@
 """The main job on a real local Ray, from images to a committed output."""
 
 import json
+import shutil
 import signal
 from unittest.mock import Mock
 
@@ -14,7 +15,7 @@ from PIL import Image
 from tests.pages import Page
 from ue_ray.distributed.protect import protect
 from ue_ray.distributed.verify import verify
-from ue_ray.errors import RunError, UserError
+from ue_ray.errors import UserError
 from ue_ray.images.codec import decode
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.delta_file import whole
@@ -97,14 +98,29 @@ def test_every_input_ends_as_protected_or_rejected(photos, protected):
     assert len({row["sample_id"] for row in rows(output).values()}) == 43
 
 
+def test_a_class_in_which_nothing_can_be_read_gets_no_delta(photos, tmp_path, capsys):
+    for name in ("ada", "bob"):
+        shutil.copytree(photos / name, tmp_path / "in" / name)
+    (tmp_path / "in" / "aa notes").mkdir()
+    (tmp_path / "in" / "aa notes" / "1.txt").write_text("no image")
+    output = str(tmp_path / "out")
+    manifest = protect(str(tmp_path / "in"), output, method="random", granularity="class-wise")
+    assert manifest["dropped_classes"] == {"aa notes": 1}
+    assert manifest.class_names == list(NoiseArtifact.load_card(manifest.noise).config.class_names) == ["ada", "bob"]
+    assert {row["label"] for row in rows(output).values()} == {0, 1}
+    assert verify(output, str(tmp_path / "in")).faults == []
+    said = "".join(capsys.readouterr())
+    assert "not a class, because no image in it can be read: aa notes (1 file), such as aa notes/1.txt: " in said
+
+
 def test_nothing_protected_is_a_failure_with_its_reason(tmp_path):
     """A Parquet file whose images are paths: what ``datasets`` writes of files that it did not embed."""
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     images = [{"bytes": None, "path": f"/elsewhere/{row}.png"} for row in range(12)]
     table = pa.table({"image": pa.array(images, image), "label": ["ada", "bob"] * 6})
     pq.write_table(table, tmp_path / "paths.parquet")
-    reason = r"nothing could be protected: 12 .*only paths.*\(such as paths\.parquet#\d+\)"
-    with pytest.raises(RunError, match=reason):
+    reason = r"paths\.parquet: no image can be read: 12 files, such as paths\.parquet#\d+: .*only paths"
+    with pytest.raises(UserError, match=reason):
         protect(str(tmp_path / "paths.parquet"), str(tmp_path / "out"), method="random")
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 

@@ -7,8 +7,11 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from urllib.parse import quote, unquote
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyarrow import fs
 
@@ -220,3 +223,24 @@ def test_a_wrong_secret_is_one_line_and_no_pile_of_rejections(bucket: str, monke
             attempt()
     with pytest.raises(OutOfReach, match="SignatureDoesNotMatch"):
         list(source.read(rows))
+
+
+@pytest.mark.parametrize(
+    "marker", ["in", "in/", "in/a", "in/a/"], ids=["object-above", "folder-above", "object-below", "folder-below"]
+)
+@pytest.mark.parametrize("ending", ["png", "parquet"])
+def test_an_empty_object_of_a_folders_name_hides_nothing(marker: str, ending: str, bucket: str):
+    """Consoles of stores make such objects where somebody makes a folder."""
+    call = open_store(bucket).filesystem.call_s3
+    name = bucket.removeprefix("s3://").partition("?")[0]
+    file = BytesIO()
+    pq.write_table(pa.table({"image": [b"x", b"y"], "label": [0, 1]}), file)
+    for key, data in ((marker, b""), (f"in/a/1.{ending}", file.getvalue()), (f"in/b/2.{ending}", file.getvalue())):
+        call("put_object", Bucket=name, Key=key, Body=data)
+    for uri in (join(bucket, "in"), join(bucket, "in", "")):
+        source = open_source(uri)
+        listing = source.list()
+        read = [data for data in source.read(listing.table) if isinstance(data, bytes)]
+        assert read == ([file.getvalue()] * 2 if ending == "png" else [b"x", b"y"] * 2)
+        assert listing.class_names == (["a", "b"] if ending == "png" else ["0", "1"])
+    assert marker in [entry["Key"] for entry in call("list_objects_v2", Bucket=name)["Contents"]]

@@ -49,7 +49,8 @@ def evaluate(clean: str, protected: str, test: str, output: str, **options: Any)
     Example:
         >>> import ue_ray
         >>> places = ("mnist5k", "protected", "mnist5k-test", "report")  # clean, protected, test, output
-        >>> evaluation = ue_ray.evaluate(*places, victims="resnet9", epochs=1, controls="", augmentation="none")
+        >>> quick = {"victims": "resnet9", "epochs": 2, "seeds": "0", "controls": "", "augmentation": "none"}
+        >>> evaluation = ue_ray.evaluate(*places, **quick)
         >>> evaluation.accuracy("resnet9", "clean") > 0.5
         True
     """

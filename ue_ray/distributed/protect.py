@@ -90,6 +90,8 @@ def make_plan(job: Job) -> Plan:
     say(f"input: {job.input}: {summary.count:,} images in {len(names)} classes: {first_names(names)}")
     if job.artifact is not None:
         labels_for_artifact(summary.class_names, job.artifact.config.class_names, job.class_map)
+        used = set(summary.class_names) - set(summary.unseen)
+        job.artifact.check_seen({job.class_map.get(name, name) for name in used})
         config = job.artifact.config
     else:
         config = noise_config(job.options.noise, summary.class_names, summary.count, summary.side, use_gpu)
@@ -154,6 +156,7 @@ def run(job: Job, plan: Plan) -> Manifest:
         "listing_fingerprint": summary.fingerprint,
         "class_names": summary.class_names,
         "preview": {"sha256": output.write_preview(page)},
+        "dropped_classes": summary.dropped,
         **totals.facts(),
         "versions": versions(),
     }

@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import ray
 
+from ue_ray.distributed.console import say
 from ue_ray.errors import UserError
-from ue_ray.storage.inputs.blocks import block_plan, natural_side, probe_shapes, stratified_rows
-from ue_ray.storage.inputs.listing import NO_LABEL, Source
+from ue_ray.storage.inputs.blocks import block_plan, natural_side, stratified_rows
+from ue_ray.storage.inputs.first_look import first_look
+from ue_ray.storage.inputs.listing import NO_LABEL, Source, unseen_classes
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling
 from ue_ray.storage.outputs.formats import shared_names
 from ue_ray.storage.outputs.shards import plan_shards
@@ -24,7 +26,9 @@ class Summary:
     """What the driver gets of an input, whatever the size of the input.
 
     ``count``: the images; ``labelled``: those that have a class; ``side``: the side, in pixels, at which surrogates and
-    victims see them; ``shards``: the number of shards that they are cut into.
+    victims see them; ``shards``: the number of shards that they are cut into; ``dropped``: the number of files of each
+    class that was none, because no image in it can be read; ``unseen``: classes of ``class_names`` that have no file or
+    were dropped; ``notes``: what the user should know, a line each.
     """
 
     count: int
@@ -33,6 +37,9 @@ class Summary:
     fingerprint: str
     side: int
     shards: int
+    dropped: dict[str, int]
+    unseen: list[str]
+    notes: list[str]
 
 
 @dataclass(frozen=True)
@@ -57,21 +64,39 @@ class Survey:
 
 
 def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
-    """Lists ``source``; ``handling`` says how its images are read. Raises UserError for an input of no use."""
+    """Lists ``source``; ``handling`` says how its images are read. Says what is to be noted of it.
+
+    Raises UserError for an input of no use.
+    """
     refs: Any = _survey.remote(source, handling)
-    summary, *references = refs
-    return Survey(source, handling, ray.get(summary), *references)
+    reference, *references = refs
+    summary: Summary = ray.get(reference)
+    for note in summary.notes:
+        say(f"note: {source.uri}: {note}")
+    return Survey(source, handling, summary, *references)
 
 
 # These tasks take no CPU. If their results are lost with a node, Ray runs them again, while those who wait for the
 # results may hold all CPUs that are left.
 @ray.remote(num_returns=4, num_cpus=0, scheduling_strategy="SPREAD")
 def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.ndarray, np.ndarray]:
-    listing = source.list()
+    listed = source.list()
+    look = first_look(source, listed, handling)
+    listing = look.listing
     plan = np.array(plan_shards(listing.nbytes()), np.int64)
-    side = natural_side(list(probe_shapes(source, listing.table, handling)))
-    labelled = int(np.count_nonzero(listing.table["label"].to_numpy() != NO_LABEL))
-    summary = Summary(len(listing), labelled, listing.class_names, listing.fingerprint(), side, len(plan))
+    side = natural_side(look.shapes)
+    labels = listing.labels()
+    summary = Summary(
+        count=len(listing),
+        labelled=int(np.count_nonzero(labels != NO_LABEL)),
+        class_names=listing.class_names,
+        fingerprint=listed.fingerprint(),  # of the input as it is, whatever can be read of it here
+        side=side,
+        shards=len(plan),
+        dropped=dict(look.dropped),
+        unseen=unseen_classes(labels, listing.class_names),
+        notes=[note for note in (listed.note, look.note) if note],
+    )
     marked = listing.table.replace_schema_metadata({FINGERPRINT: summary.fingerprint})
     return summary, marked, plan, shared_names(handling.format, listing.class_names, handling.extension, marked)
 

@@ -83,16 +83,16 @@ class _InputOnRay:
         return ray.get(self.originals)
 
 
-def _list_on_ray(source: Source) -> _InputOnRay:
-    references: Any = _list.remote(source)
+def _list_on_ray(source: Source, dropped: list[str]) -> _InputOnRay:
+    references: Any = _list.remote(source, dropped)
     names, originals = references
     class_names, fingerprint = ray.get(names)
     return _InputOnRay(class_names, fingerprint, originals)
 
 
 @ray.remote(num_returns=2)
-def _list(source: Source) -> tuple[tuple[list[str], str], Originals]:
-    originals = Originals.of(source)
+def _list(source: Source, dropped: list[str]) -> tuple[tuple[list[str], str], Originals]:
+    originals = Originals.of(source, dropped)
     return (originals.class_names, originals.fingerprint), originals
 
 

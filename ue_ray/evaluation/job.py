@@ -44,7 +44,7 @@ def resolve(uris: Mapping[str, str], output: str, given: Mapping[str, Any]) -> J
     return Job(uris, output, sources, VictimRuns(absolute(output)), options, budget, noise)
 
 
-def _open(uri: str, keywords: Mapping[str, str]) -> Source:
+def _open(uri: str, keywords: Mapping[str, Any]) -> Source:
     """Opens an input. What has labels and columns of its own gets no keywords for them."""
     if uri in BUILTINS:
         return open_source(uri, **{name: value for name, value in keywords.items() if name == "split"})

@@ -152,7 +152,7 @@ class EvaluateOptions(VictimOptions, SourceOptions):
             raise UserError(f"--learning-rate is {self.learning_rate:g}: it must be above 0")
 
     @property
-    def test_source(self) -> dict[str, str]:
+    def test_source(self) -> dict[str, Any]:
         """The keywords of ``open_source`` for the test images."""
         own = {"labels": self.test_labels or self.labels, "split": self.test_split}
         return {name: value for name, value in {**self.source, **own}.items() if value is not None}

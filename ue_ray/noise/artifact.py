@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import PurePosixPath
@@ -57,6 +58,15 @@ class NoiseArtifact:
             recorded["sha256"] = sha256(tensors).hexdigest()
             write_bytes(place, tensors)
         create_exclusive(join(uri, CARD), json.dumps(card | {"tensors": recorded}, indent=2).encode())
+
+    def check_seen(self, names: Collection[str]) -> None:
+        """Raises UserError where class-wise noise is asked for a class of which the crafting saw no image.
+
+        Its delta was never stepped: it would change nothing.
+        """
+        lost = sorted(set(names) & set(self.record.get("unseen_classes", ())))
+        if lost and self.config.granularity == "class-wise":
+            raise UserError(f"the noise protects no class {lost[0]!r}: it was crafted on data without an image of it")
 
     @staticmethod
     def is_at(uri: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from ue_ray.noise.crafting.rounds import Report
 from ue_ray.noise.methods import METHODS, new_method, noise_config, open_noise
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.blocks import Block, natural_side, stratified_rows
+from ue_ray.storage.inputs.listing import unseen_classes
 
 Picture = np.ndarray | Image.Image | Tensor
 """uint8 [H,W,3], a PIL image, or a tensor [3,H,W], uint8 or float in [0, 1]."""
@@ -77,6 +79,8 @@ def craft(
         windows = Windows(lambda: iter([block]), config.options["batch_size"], compute)
         deltas = ReplicatedDeltas(len(names), config.canvas, config.budget, compute.device)
         artifact = crafter.craft(windows, deltas, report)
+        assert artifact is not None  # there is one worker
+        artifact.record["unseen_classes"] = unseen_classes(numbers, names)
     else:
         artifact = crafter.craft()
     assert artifact is not None  # there is one worker
@@ -123,7 +127,8 @@ class Protector:
             >>> int(np.abs(first.astype(int) - 128).max())
             8
         """
-        numbers, _ = numbered(labels, self.class_names)
+        numbers, names = numbered(labels, self.class_names)
+        self.artifact.check_seen({names[number] for number in np.unique(numbers)})
         if sample_ids is None and self.needs_ids:
             raise UserError("this noise is each sample's own: give sample_ids")
         images = list(images)
@@ -175,8 +180,12 @@ def numbered(
 ) -> tuple[np.ndarray, list[str]]:
     """Returns labels int64 [N] and the class names that they are indices of.
 
-    Raises UserError for a label that is no whole number from 0, or no name among ``class_names``.
+    Raises UserError for a label that is no whole number from 0, or no name among ``class_names``, and for two classes
+    of one name.
     """
+    for name, count in Counter(class_names or ()).most_common(1):
+        if count > 1:
+            raise UserError(f"class_names has {name!r} {count} times: each class needs a name of its own")
     values = labels.tolist() if isinstance(labels, Tensor | np.ndarray) else list(labels)
     if values and all(isinstance(value, str) for value in values):
         names = list(class_names) if class_names is not None else sorted(set(values))

@@ -43,7 +43,9 @@ class Verification:
     while ``faults`` are taken: 20 bytes a sample, beside the input's listing where ``know`` keeps it in this process.
     """
 
-    def __init__(self, uri: str, source: Source | None = None, know: Callable[[Source], Input] = Originals.of) -> None:
+    def __init__(
+        self, uri: str, source: Source | None = None, know: Callable[[Source, list[str]], Input] = Originals.of
+    ) -> None:
         """Raises UserError where there is no committed output."""
         self.uri = uri
         self.count = 0
@@ -86,7 +88,7 @@ class Verification:
         yield from _counts(manifest)
         yield from _preview(self.uri, manifest)
         yield from _noise(self.uri, manifest)
-        input = self._know(self._source) if self._source else None
+        input = self._know(self._source, list(manifest.get("dropped_classes", {}))) if self._source else None
         if input:
             yield from _same_input(manifest, input)
         yield from self._recorded(manifest, input, check_all)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -58,13 +58,14 @@ class Originals:
     rows: np.ndarray
 
     @classmethod
-    def of(cls, source: Source) -> Originals:
-        """Raises UserError if ``source`` cannot be listed."""
+    def of(cls, source: Source, dropped: Sequence[str] = ()) -> Originals:
+        """``dropped``: classes that were none. Raises UserError if ``source`` cannot be listed."""
         listing = source.list()
         batches = listing.table.select(["sample_id"]).to_batches(max_chunksize=65_536)
         found = np.concatenate([digests(batch["sample_id"].to_pylist()) for batch in batches])
         order = np.argsort(found)
-        return cls(source, listing.class_names, listing.fingerprint(), listing.table, found[order], order)
+        kept = listing.without(dropped) if dropped else listing
+        return cls(source, kept.class_names, listing.fingerprint(), kept.table, found[order], order)
 
     def find(self, sample_ids: list[str]) -> np.ndarray:
         """The row of each sample, int64, -1 where the input has none."""

@@ -6,13 +6,13 @@ import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import AnyStr, TypeVar
 from uuid import uuid4
 
 from pyarrow import fs
 
 from ue_ray.errors import RunError
-from ue_ray.storage.store import Store
+from ue_ray.storage.store import NOT_FOLLOWED, Store
 
 T = TypeVar("T")
 
@@ -57,22 +57,30 @@ class LocalStore(Store):
                 os.fsync(file.fileno())  # or a power cut could leave the new name with no content
             os.replace(staging, path)
 
-    def walk(self, name: str = "") -> Iterator[tuple[bytes, int]]:
+    def leads_out(self, name: str) -> bool:
+        return not _holds(os.path.realpath(self.root), os.path.realpath(self.path(name)))
+
+    def walk(self, name: str = "", follow_links: bool = False) -> Iterator[tuple[bytes, int]]:
         root = os.fsencode(self.path(name))
-        folders = [b""]
+        real_root = os.path.realpath(root)
+        folders: list[_Folder] = [(b"", real_root, ())]
         while folders:
-            folder = folders.pop()
+            folder, real_folder, left = folders.pop()
             with os.scandir(os.path.join(root, folder)) as entries:
                 for entry in entries:
-                    path = os.path.join(folder, entry.name)
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(path)
-                        continue
-                    try:
-                        size = entry.stat().st_size
-                    except OSError:  # a broken link: listed all the same, so that it is rejected and not forgotten
-                        size = 0
-                    yield path, size
+                    path, real, behind = os.path.join(folder, entry.name), os.path.join(real_folder, entry.name), left
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if entry.is_symlink():
+                        real, behind = os.path.realpath(real), (*left, real_folder)
+                        is_folder = os.path.isdir(real)
+                        inside = follow_links or _holds(real_root, real)
+                        if not inside or (is_folder and _may_loop(real, behind)):
+                            yield path, NOT_FOLLOWED
+                            continue
+                    if is_folder:
+                        folders.append((path, real, behind))
+                    else:
+                        yield path, _size(entry)
 
     def check_writable(self) -> None:
         """Asks the nearest folder that exists for its permissions."""
@@ -93,6 +101,28 @@ class LocalStore(Store):
 
     def persist(self, read: Callable[[], T]) -> T:
         return read()  # a damaged file stays damaged
+
+
+MOST_LINKS = 2
+"""To folders, on one path: folders that all link to each other have as many paths as there are orders of them."""
+
+_Folder = tuple[bytes, bytes, tuple[bytes, ...]]  # its path, where it really is, where the links on its path lie
+
+
+def _may_loop(real: bytes, behind: tuple[bytes, ...]) -> bool:
+    return len(behind) > MOST_LINKS or any(_holds(real, folder) for folder in behind)
+
+
+def _holds(folder: AnyStr, path: AnyStr) -> bool:
+    """Whether ``path`` is in ``folder`` or is it; both real."""
+    return os.path.commonpath([folder, path]) == folder
+
+
+def _size(entry: os.DirEntry[bytes]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:  # a broken link: listed all the same, so that it is rejected and not forgotten
+        return 0
 
 
 @contextmanager

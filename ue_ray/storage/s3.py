@@ -221,7 +221,7 @@ class S3Store(Store):
             return []
         return entries
 
-    def walk(self, name: str = "") -> Iterator[tuple[bytes, int]]:
+    def walk(self, name: str = "", follow_links: bool = False) -> Iterator[tuple[bytes, int]]:
         start = len(self._prefix(name)[1])
         for page in self._pages(name):
             for entry in page.get("Contents", ()):

@@ -23,6 +23,9 @@ from ue_ray.storage.retry import persist
 
 T = TypeVar("T")
 
+NOT_FOLLOWED = -1
+"""In place of the size of a link that ``walk`` did not follow."""
+
 
 class OutOfReach(RunError):
     """An input as a whole cannot be read any more: gone, no network, no permission. ``str(error)`` is one line."""
@@ -164,13 +167,18 @@ class Store:
         """The names of what lies directly in a folder, sorted; none where there is no folder."""
         return sorted(entry.base_name for entry in self.entries(name))
 
-    def walk(self, name: str = "") -> Iterator[tuple[bytes, int]]:
+    def leads_out(self, name: str) -> bool:
+        """Whether ``name`` is a link, or lies behind one, that leads out of the store."""
+        return False
+
+    def walk(self, name: str = "", follow_links: bool = False) -> Iterator[tuple[bytes, int]]:
         """Yield every file below a folder: its path relative to it and its size in bytes, in no particular order.
 
         Memory holds a page of 1,000 names on S3, one name locally and one folder's names elsewhere. On S3 a path is a
         key to the letter: it may hold empty segments, and end in ``/`` (a folder marker). Paths are bytes because a
-        local name need not be UTF-8. A local link to a folder is yielded like a file, not entered: it may lead out of
-        the root, or round in a loop. Raises OSError for a folder that cannot be listed.
+        local name need not be UTF-8. Local links, to files and folders, are followed to what lies inside that folder,
+        or anywhere with ``follow_links``. One that leads elsewhere or round in a loop is yielded with the size
+        NOT_FOLLOWED. Raises OSError for a folder that cannot be listed.
         """
         root = self.path(name)
         folders = [root]

@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ue_ray.errors import UserError
+from ue_ray.errors import ReadFailure, UserError
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.inputs.parquet import ONLY_A_PATH
 
 STRUCT = pa.array([{"bytes": b"x", "path": ""}, {"bytes": b"y", "path": ""}])
 BYTES = pa.array([b"x", b"y"])
@@ -125,11 +127,17 @@ def test_the_files_own_column_comes_before_a_partitions(tmp_path: Path):
 
 def test_hidden_and_underscored_files_count_in_neither_walk(tmp_path: Path):
     write(tmp_path / "a.parquet", image=BYTES, label=NUMBERS)
-    names = ("_temporary/0/x.parquet", ".cache/x.parquet", "_x.parquet", "sub/.y.parquet", "sub/_old/z.parquet")
+    names = [
+        *("_temporary/0/x.parquet", ".cache/x.parquet", "_x.parquet", "sub/.y.parquet", "sub/_old/z.parquet"),
+        *(".ipynb_checkpoints/a-checkpoint.parquet", ".Trash-1000/files/a.parquet", "._a.parquet"),
+        *("_delta_log/0.checkpoint.parquet", "sub/Thumbs.db", "@eaDir/a.parquet", "__MACOSX/._a.parquet"),
+    ]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"half written")
     assert open_source(str(tmp_path)).list().table["file"].to_pylist() == ["a.parquet"] * 2
+    (tmp_path / "sub/empty").write_bytes(b"")  # a bucket's console marks folders so
+    assert len(open_source(str(tmp_path)).list()) == 2
     (tmp_path / "a.parquet").unlink()
     assert isinstance(open_source(str(tmp_path)), FolderSource)
 
@@ -144,3 +152,58 @@ def test_other_spellings_of_parquet(name: str, tmp_path: Path):
     path = write(tmp_path / name, image=BYTES, label=NUMBERS)
     for uri in (path, str(tmp_path)):
         assert open_source(uri).list().table["key"].to_pylist() == [f"{name}#0", f"{name}#1"]
+
+
+@pytest.mark.parametrize("column", ["image", "label"])
+def test_a_column_that_is_there_twice_is_one_clear_line(column: str, tmp_path: Path):
+    names, arrays = ["image", "label", column], [BYTES, NUMBERS, BYTES if column == "image" else NUMBERS]
+    pq.write_table(pa.Table.from_arrays(arrays, names), tmp_path / "x.parquet")
+    assert f"2 columns are called {column}; rename or drop all but one" in refused(tmp_path)
+    other = pa.Table.from_arrays([BYTES, NUMBERS, NUMBERS, NUMBERS], ["image", "label", "other", "other"])
+    pq.write_table(other, tmp_path / "x.parquet")
+    assert images(open_source(str(tmp_path))) == [b"x", b"y"]
+
+
+def test_files_of_no_rows_are_not_judged_by_their_types(tmp_path: Path):
+    write(tmp_path / "a.parquet", image=BYTES, label=NUMBERS)
+    write(tmp_path / "b.parquet", image=pa.array([], pa.string()), label=pa.array([], pa.date32()))
+    write(tmp_path / "c.parquet", {"label": {"names": ["x"], "_type": "ClassLabel"}}, label=pa.array([], pa.int8()))
+    assert open_source(str(tmp_path)).list().table["file"].to_pylist() == ["a.parquet"] * 2
+    (tmp_path / "a.parquet").unlink()
+    assert "holds no samples: every file has zero rows" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["image", "img"])
+def test_a_column_without_a_type_has_no_values(name: str, tmp_path: Path):
+    none = pa.nulls(2)
+    write(tmp_path / "a.parquet", **{name: BYTES}, label=NUMBERS)
+    write(tmp_path / "b.parquet", **{name: none}, label=NUMBERS)
+    paths = pa.StructArray.from_arrays([none, pa.array(["1.png", "2.png"])], ["bytes", "path"])
+    write(tmp_path / "c.parquet", **{name: paths}, label=NUMBERS)
+    read = images(open_source(str(tmp_path)))
+    assert read[:2] == [b"x", b"y"]
+    assert read[2:] == [ReadFailure("no image bytes in the row")] * 2 + [ONLY_A_PATH] * 2
+    assert "row 0 has no label" in refused(write(tmp_path / "d.parquet", image=BYTES, label=none))
+
+
+def test_whole_floats_and_decimals_are_labels(tmp_path: Path):
+    for kind in (pa.float32(), pa.float64(), pa.decimal128(12, 2)):
+        path = write(tmp_path / "x.parquet", image=BYTES, label=NUMBERS.cast(pa.int32()).cast(kind))
+        listing = open_source(path).list()
+        assert listing.labels().tolist() == [0, 1]
+        assert listing.table["label"].type == pa.int64()
+    for wrong, message in ((0.5, "label 0.5;"), (np.inf, "label inf;"), (None, "no label"), (np.nan, "no label")):
+        path = write(tmp_path / "x.parquet", image=BYTES, label=pa.array([1.0, wrong], pa.float64()))
+        assert f"row 1 has {message}" in refused(path)
+
+
+def test_two_classes_of_one_name_are_refused(tmp_path: Path):
+    features = {"label": {"names": ["cat", "dog", "cat"], "_type": "ClassLabel"}}
+    path = write(tmp_path / "x.parquet", features, image=BYTES, label=NUMBERS)
+    assert refused(path) == f"{path}: 2 classes are called 'cat'; give each a name of its own"
+
+
+def test_hives_folder_for_null_is_no_class(tmp_path: Path):
+    for label in ("dog", "cat", "__HIVE_DEFAULT_PARTITION__"):
+        write(tmp_path / f"label={label}/part-0.parquet", image=BYTES)
+    assert "label=__HIVE_DEFAULT_PARTITION__/part-0.parquet: row 0 has no label" in refused(tmp_path)

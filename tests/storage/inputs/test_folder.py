@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ue_ray.errors import ReadFailure, UserError
@@ -76,14 +77,14 @@ def test_files_outside_class_folders_have_no_label_and_a_reason(tmp_path: Path):
     assert listing.class_names == ["a", "b"]
     assert listing.labels().tolist() == [-1, -1, -1, 0, 1]
     outside = "not inside a class folder"
-    assert list(reads(source).values()) == [folder.SYSTEM.reason, outside, outside, b"a/1", b"b/2"]
+    assert list(reads(source).values()) == [folder.LEFT_BEHIND.reason, outside, outside, b"a/1", b"b/2"]
 
 
 def test_what_a_system_left_is_no_class_and_no_picture(tmp_path: Path):
     left = ["__MACOSX/cat/._1.png", "@eaDir/1.png", "cat/.DS_Store", "dog/Thumbs.db", "cat/.ipynb_checkpoints/1.png"]
     source = make(tmp_path, "cat/1.png", "dog/1.png", *left)
     assert source.list().class_names == ["cat", "dog"]
-    assert reads(source) == dict.fromkeys(left, folder.SYSTEM.reason) | {
+    assert reads(source) == dict.fromkeys(left, folder.LEFT_BEHIND.reason) | {
         "cat/1.png": b"cat/1.png",
         "dog/1.png": b"dog/1.png",
     }
@@ -91,23 +92,131 @@ def test_what_a_system_left_is_no_class_and_no_picture(tmp_path: Path):
         make(tmp_path / "one", "cat/1.png", "__MACOSX/cat/._1.png").list()
 
 
-def test_links_are_followed_to_files_inside_the_root_only(tmp_path: Path):
-    (tmp_path / "secret").write_bytes(b"secret")
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A folder with links of every kind: to files and folders, inside and outside, broken, and in loops."""
+    make(tmp_path / "elsewhere", "cat/9", "secret")
     root = tmp_path / "root"
-    source = make(root, "a/1", "b/2")
-    (root / "a/inside").symlink_to("../b/2")
-    (root / "a/outside").symlink_to("../../secret")
-    (root / "a/broken").symlink_to("nowhere")
-    (root / "a/loop").symlink_to("..")
-    (root / "a/itself").symlink_to("itself")
-    (root / "c").symlink_to(tmp_path)
-    found = reads(source)
-    assert found["a/inside"] == b"b/2"
-    assert found["a/outside"] == found["c"] == "a link that leads outside the input folder"
+    make(root, "a/1", "b/2", "b/deep/3")
+    for name, target in {
+        "a/inside": "../b/2",
+        "a/outside": "../../elsewhere/secret",
+        "a/broken": "nowhere",
+        "a/itself": "itself",
+        "a/up": "..",
+        "a/to b": "../b",
+        "b/deep/to a": "../../a",
+        "c": "../elsewhere/cat",
+        "d": "b/deep",
+        "everything": "/",
+    }.items():
+        (root / name).symlink_to(target)
+    return root
+
+
+LEADS_OUT, LOOPS = folder.OUTSIDE.reason, folder.LOOP.reason
+FOLLOWED = {
+    "a/1": b"a/1",
+    "a/inside": b"b/2",
+    "a/up": LOOPS,
+    "a/to b/2": b"b/2",
+    "a/to b/deep/3": b"b/deep/3",
+    "a/to b/deep/to a": LOOPS,
+    "b/2": b"b/2",
+    "b/deep/3": b"b/deep/3",
+    "b/deep/to a/1": b"a/1",
+    "b/deep/to a/inside": b"b/2",
+    "b/deep/to a/up": LOOPS,
+    "b/deep/to a/to b": LOOPS,
+    "d/3": b"b/deep/3",
+    "d/to a/1": b"a/1",
+    "d/to a/inside": b"b/2",
+    "d/to a/up": LOOPS,
+    "d/to a/to b": LOOPS,
+}
+
+
+def test_links_are_followed_to_what_lies_inside_the_root_and_the_others_are_named(linked: Path):
+    source = open_source(str(linked))
+    found, listing = reads(source), source.list()
+    assert FOLLOWED.items() <= found.items()
     assert found["a/broken"] == "cannot read: No such file or directory"
-    assert found["a/loop"] in ("not a regular file", "a link that leads outside the input folder")
     assert str(found["a/itself"]).startswith("cannot read: ")
-    assert len(found) == 8
+    assert {key for key, value in found.items() if value == LEADS_OUT} == {
+        *("c", "everything", "a/outside", "b/deep/to a/outside", "d/to a/outside")
+    }
+    assert listing.class_names == ["a", "b", "d"]
+    assert listing.note == (
+        "11 links are not followed, such as a/outside: outside the input (--follow-links), or a loop"
+    )
+    assert listing.table["nbytes"].to_numpy().min() == 0
+
+
+def test_all_links_but_loops_are_followed_where_that_is_asked_for(linked: Path):
+    source = open_source(str(linked), follow_links=True)
+    found = reads(source)
+    assert found["a/outside"] == b"secret"
+    assert found["c/9"] == b"cat/9"
+    assert found["everything"] == found["a/up"] == LOOPS
+    assert source.list().class_names == ["a", "b", "c", "d"]
+    assert reads(pickle.loads(pickle.dumps(source))) == found
+
+
+def test_the_hugging_face_cache_is_read_with_its_links(tmp_path: Path):
+    """Files are links to ``blobs``, which lie beside the folder of a revision."""
+    make(tmp_path, "blobs/1", "blobs/2")
+    root = tmp_path / "snapshots" / "main"
+    for label in "12":
+        (root / label).mkdir(parents=True)
+        (root / label / "x.png").symlink_to(f"../../../blobs/{label}")
+    assert reads(open_source(str(root), follow_links=True)) == {"1/x.png": b"blobs/1", "2/x.png": b"blobs/2"}
+    with pytest.raises(UserError, match=r"; 2 links are not followed, such as 1/x\.png: .*--follow-links.* no class"):
+        open_source(str(root)).list()
+
+
+def test_folders_that_all_link_to_each_other_come_to_an_end(tmp_path: Path):
+    names = [f"{number:02}" for number in range(12)]
+    for name in names:
+        make(tmp_path, f"{name}/1")
+        for other in names:
+            (tmp_path / name / f"to {other}").symlink_to(f"../{other}")
+    listing = open_source(str(tmp_path)).list()
+    assert listing.class_names == names
+    assert "links are not followed" in listing.note
+    files = [key for key in listing.table["key"].to_pylist() if key.endswith("/1")]
+    assert len(files) == 12 * (1 + 11 + 11 * 10), "over at most two links"
+
+
+@pytest.mark.parametrize("names", [("train/a/1", "train/b/2"), ("train.parquet", "test.parquet")])
+def test_a_split_or_a_table_behind_a_link_that_leads_out_is_refused(names: tuple[str, ...], tmp_path: Path):
+    for name in names:
+        (tmp_path / "real" / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".parquet"):
+            pq.write_table(pa.table({"image": [b"x", b"y"], "label": [0, 1]}), tmp_path / "real" / name)
+        else:
+            (tmp_path / "real" / name).write_bytes(b"x")
+    root = tmp_path / "root"
+    root.mkdir()
+    for place in (tmp_path / "real").iterdir():
+        (root / place.name).symlink_to(place)
+    with pytest.raises(UserError, match=r"root: .*link.*--follow-links"):
+        open_source(str(root)).list()
+    assert len(open_source(str(root), follow_links=True).list()) == 2
+
+
+def test_one_rule_says_what_counts_for_images_and_their_splits(tmp_path: Path):
+    """What systems and tools leave is no class, no split and no picture, wherever it lies."""
+    left = ["__MACOSX/train/a/._1", "@eaDir/a/1", "_temporary/0/a/1", "_delta_log/0.json", ".Trash-1000/files/1"]
+    within = ["train/@eaDir/1", "train/_temporary/1", "train/a/.ipynb_checkpoints/1-checkpoint", "train/a/Thumbs.db"]
+    source = make(tmp_path, "train/a/1", "train/b/2", "test/a/3", *left, *within)
+    assert (source.split, source.splits) == ("train", ("train", "test"))
+    assert source.list().class_names == ["a", "b"]
+    read = {key for key, value in reads(source).items() if isinstance(value, bytes)}
+    assert read == {"a/1", "b/2"}
+    hidden = make(tmp_path / "plain", "a/1", "b/2", "a/.thumbnails/1", ".cache/b/1", "a/_MG_1.jpg", "_odd/3", *left)
+    assert hidden.list().class_names == ["_odd", "a", "b"]
+    read = {key for key, value in reads(hidden).items() if isinstance(value, bytes)}
+    assert read == {"a/1", "b/2", "a/_MG_1.jpg", "_odd/3"}, "cameras, too, write names that begin with _"
 
 
 def test_the_root_may_be_a_link(tmp_path: Path):

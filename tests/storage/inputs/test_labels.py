@@ -99,7 +99,8 @@ def test_a_parquet_table_of_integers_gives_labels(photos: Path, tmp_path: Path):
     ("text", "message"),
     [
         ("key,class\na,b\n", "no column label; found key, class"),
-        ("key,label\ntop.png,a\ntop.png,a\n", "key 'top.png' appears more than once"),
+        ("key,label\ntop.png,a\ntop.png,b\n", "key 'top.png' has more than one label"),
+        ("key,label,label\ntop.png,a,b\n", "two columns label; found key, label, label"),
         ("key,label\ntop.png,\n", "row 0 has no label"),
         ("key,label\ntop.png,a\n,b\n", "row 1 has no key"),
         ("key,label\ntop.png,a\nx/1,b\nx/2,b\n", "key 'x/1' and 1 more are not in the input"),
@@ -115,6 +116,28 @@ def test_a_table_that_cannot_be_right_is_refused(text: str | None, message: str,
         open_source(str(photos), str(tmp_path / "labels.csv")).list()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " key , label \nusers/bob/1.png, person\ntop.png, 007\n",
+        '"key","label"\nusers/bob/1.png,person\nusers/bob/1.png,person\ntop.png,007\ntop.png,007\n',
+        "\ufefflabel,key\r\nperson,users/bob/1.png\r\n007,top.png\r\n",
+        "key,label,taken\nusers/bob/1.png,person,2020-01-01\ntop.png,007,\n",
+    ],
+)
+def test_spaces_in_a_csv_and_rows_that_are_there_twice_do_no_harm(text: str, photos: Path, tmp_path: Path):
+    (tmp_path / "labels.CSV").write_text(text)
+    source = open_source(str(photos), str(tmp_path / "labels.CSV"))
+    assert labelled(source) == {"users/bob/1.png": "person", "top.png": "007"}
+
+
+@pytest.mark.parametrize("ending", ["pq", "PARQUET"])
+def test_a_table_of_whole_floats_gives_labels(ending: str, photos: Path, tmp_path: Path):
+    path = tmp_path / f"labels.{ending}"
+    pq.write_table(pa.table({"label": [7.0, 5.0], "key": ["top.png", "users/bob/1.png"]}), path)
+    assert labelled(open_source(str(photos), str(path))) == {"top.png": "7", "users/bob/1.png": "5"}
 
 
 def test_labels_in_a_bucket(bucket: str):

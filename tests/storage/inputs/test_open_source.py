@@ -22,7 +22,7 @@ def place(root: Path, *names: str) -> Path:
         if name.lower().endswith((".parquet", ".pq")):
             pq.write_table(pa.table({"image": [b"x", b"y"], "label": [0, 1]}), root / name)
         else:
-            (root / name).write_bytes(b"")
+            (root / name).write_bytes(b"x")
     return root
 
 
@@ -48,6 +48,7 @@ def test_an_output_is_read_only_when_committed(mark: str, tmp_path: Path):
     with pytest.raises(UserError, match="not committed"):
         open_source(str(tmp_path))
     (tmp_path / "_SUCCESS").touch()
+    place(tmp_path, ".DS_Store", "Thumbs.db", "._manifest.json", "@eaDir/1", ".ipynb_checkpoints/1.json")
     assert open_source(str(tmp_path)) == OutputSource(str(tmp_path))
     with pytest.raises(UserError, match="labels of its own"):
         open_source(str(tmp_path), "{label}/*")

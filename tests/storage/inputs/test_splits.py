@@ -122,24 +122,31 @@ def test_a_lone_folder_of_class_folders_is_a_split(tmp_path: Path):
         ["test/1.png", "train/2.png"],
         ["test/1.png", "train/a/2.png"],
         ["bus/a/1.png", "train/a/2.png"],
-        ["test/.cache/1.png", "train/.cache/2.png"],
+        ["test/.cache/1.png", "test/2.png", "train/.cache/3.png", "train/4.png"],
     ],
 )
 def test_class_folders_called_train_and_test_are_classes(names: list[str], tmp_path: Path):
     source = open_source(str(place(tmp_path, *names)))
     assert (source.split, source.splits) == (None, ())
-    assert source.list().class_names == [name.partition("/")[0] for name in names]
+    assert source.list().class_names == sorted({name.partition("/")[0] for name in names})
 
 
 def test_splits_of_different_classes_are_refused_and_said_which(tmp_path: Path):
-    place(tmp_path, "train/cat/1", "train/dog/2", "test/cat/3")
+    place(tmp_path, "train/cat/1", "train/dog/2", "test/fox/3")
     with pytest.raises(UserError) as caught:
         open_source(str(tmp_path))
     assert str(caught.value).startswith(
-        f"{tmp_path}: train and test look like splits, but train has the classes cat, dog and test has cat: "
+        f"{tmp_path}: train and test look like splits, but train has the classes cat, dog and test has fox: "
     )
     assert open_source(str(tmp_path), "{label}/**").list().class_names == ["test", "train"]
     assert open_source(str(tmp_path / "train")).list().class_names == ["cat", "dog"]
+
+
+def test_a_split_may_lack_classes_of_the_first(tmp_path: Path):
+    place(tmp_path, "train/cat/1", "train/dog/2", "test/cat/3", "train/__MACOSX/1", "__MACOSX/train/cat/._1")
+    source = open_source(str(tmp_path))
+    assert (source.split, source.splits) == ("train", EITHER)
+    assert source.list().class_names == ["cat", "dog"]
 
 
 def test_a_rule_for_labels_reads_the_folder_whole(tmp_path: Path):

@@ -57,6 +57,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
             "compile": workers.compile,
             "precision": workers.precision,
             "delta_table": workers.delta_table,
+            "unseen": survey.summary.unseen,
         },
         torch_config=TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
@@ -124,6 +125,7 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
     if artifact is not None:
         versions = {"torch": torch.__version__, "ray": ray.__version__}
         artifact.record.update(workers=context.get_world_size(), compute=_described(compute), versions=versions)
+        artifact.record["unseen_classes"] = setup["unseen"]
         artifact.save(setup["artifact"])
 
 

@@ -34,7 +34,7 @@ class Part:
         return open_source(self.uri, **self.options)
 
 
-def data_parts(data: str, tables: str, options: Mapping[str, str], test_split: str | None = None) -> dict[str, Part]:
+def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: str | None = None) -> dict[str, Part]:
     """Returns the parts ``train`` and ``test`` of the data set at ``data``.
 
     They are the splits of ``options`` and ``test_split``, where one is given; those of a built-in data set; or the
@@ -54,7 +54,8 @@ def data_parts(data: str, tables: str, options: Mapping[str, str], test_split: s
     if not {f"{TRAIN}.parquet", f"{TEST}.parquet"} <= set(list_names(tables)):
         source = open_source(data, **options)
         ray.get(_divide.remote(source, tables))
-    return {name: Part(data, {"labels": join(tables, f"{name}.parquet")}) for name in (TRAIN, TEST)}
+    links = {name: value for name, value in options.items() if name == "follow_links"}
+    return {name: Part(data, links | {"labels": join(tables, f"{name}.parquet")}) for name in (TRAIN, TEST)}
 
 
 @ray.remote

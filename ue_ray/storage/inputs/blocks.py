@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,13 +61,3 @@ def decode_block(
 def natural_side(shapes: Sequence[tuple[int, int]]) -> int:
     """The side at which a surrogate sees images of these (height, width): the largest among them, at most 224."""
     return min(LARGEST_PROBED, max((max(shape) for shape in shapes), default=LARGEST_PROBED))
-
-
-def probe_shapes(
-    source: Source, table: pa.Table, handling: Handling = DEFAULT_HANDLING, count: int = 32
-) -> Iterator[tuple[int, int]]:
-    """The (height, width) of up to ``count`` decodable images, evenly spread over the listing."""
-    rows = np.unique(np.linspace(0, table.num_rows - 1, min(count, table.num_rows)).astype(np.int64))
-    for entry in decode_rows(source, table.take(rows), handling):
-        if isinstance(entry, Sample):
-            yield entry.image.shape[0], entry.image.shape[1]

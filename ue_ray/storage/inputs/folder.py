@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 
 from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.storage.filesystem import open_store
-from ue_ray.storage.inputs.labels import classes, first_names, is_table, numbered, read_table, system_files, unlabelled
-from ue_ray.storage.inputs.listing import CHUNK_ROWS, NO_LABEL, Listing, by_chunks, ids_of, in_one
+from ue_ray.storage.inputs.labels import classes, first_names, is_table, numbered, read_table, unlabelled
+from ue_ray.storage.inputs.listing import CHUNK_ROWS, NO_LABEL, Listing, by_chunks, ids_of, in_one, links_left
+from ue_ray.storage.inputs.visible import left_behind
 from ue_ray.storage.local import LocalStore
 from ue_ray.storage.retry import persist
-from ue_ray.storage.store import Store
+from ue_ray.storage.store import NOT_FOLLOWED, Store
 
 MAX_FILE_BYTES = 1 << 30
 """A larger file is a ReadFailure: no image, and enough to take a worker down with it."""
@@ -29,8 +30,9 @@ GLANCE = 1000
 READERS = 32  # threads that hide the latency of an object store
 
 MARKER = ReadFailure("a folder marker, not a file")
-SYSTEM = ReadFailure("a file of the operating system, no picture")
-OUTSIDE = ReadFailure("a link that leads outside the input folder")
+LEFT_BEHIND = ReadFailure("left by a system or a tool, no picture")
+OUTSIDE = ReadFailure("a link that leads outside the input folder (--follow-links follows it)")
+LOOP = ReadFailure("a link to a folder that holds it, or behind too many links")
 NOT_A_FILE = ReadFailure("not a regular file")
 TOO_LARGE = ReadFailure(f"file larger than {MAX_FILE_BYTES >> 30} GiB")
 
@@ -42,7 +44,8 @@ class FolderSource:
     The label is that of the top folder (files at the top, or in a hidden top folder such as ``.cache``, have none), or
     what ``labels`` says: a key pattern, or the URI of a table (``open_source`` has the rules). It is an index into the
     sorted class names. Files without one, and empty objects that only mark a folder, are listed with label -1 and read
-    as failures. Links are followed to files inside ``uri`` only. ``uri`` is the folder of ``split``, where there is one
+    as failures. Links are followed to what lies inside ``uri``, or anywhere with ``follow_links``; the others are
+    listed without a label, and named in the listing's ``note``. ``uri`` is the folder of ``split``, where there is one
     of several ``splits`` beside each other.
     """
 
@@ -50,6 +53,7 @@ class FolderSource:
     labels: str | None = None
     split: str | None = None
     splits: tuple[str, ...] = ()
+    follow_links: bool = False
 
     def list(self) -> Listing:
         return self._listing(self._walk())
@@ -65,7 +69,7 @@ class FolderSource:
 
     def _walk(self) -> Iterator[tuple[bytes, int]]:
         try:
-            yield from open_store(self.uri).walk()
+            yield from open_store(self.uri).walk("", self.follow_links)
         except OSError as error:
             raise UserError(f"{self.uri}: cannot list the folder: {one_line(error)}") from error
 
@@ -77,14 +81,18 @@ class FolderSource:
     def _listing(self, found: Iterator[tuple[bytes, int]], more: str = "") -> Listing:
         paths, sizes = _sorted(found)
         keys = _as_text(paths)
-        unused = pc.or_(_markers(paths, sizes), system_files(keys))
+        links = pc.equal(sizes, NOT_FOLLOWED)
+        sizes = pc.if_else(links, 0, sizes)
+        unused = pc.or_(pc.or_(links, _markers(paths, sizes)), left_behind(keys))
         names = pc.if_else(unused, None, classes(keys, self.labels))
         labels, class_names = numbered(names)
         columns = {"sample_id": ids_of(paths), "key": keys, "label": labels, "nbytes": sizes, "path": paths}
+        count = pc.sum(links).as_py()
+        note = links_left(count, keys.filter(links)[0].as_py()) if count else ""
         expected = "one folder a class" if self.labels is None else f"labels by {self.labels}"
         if len(class_names) < 2:
-            expected = f"{expected}; found {_kinds(keys)}{more}"
-        listing = Listing(pa.table(columns), class_names).check(f"{self.uri} (expected {expected})")
+            expected = f"{expected}; found {_kinds(keys)}{more}" + f"; {note}" * bool(note)
+        listing = Listing(pa.table(columns), class_names, note=note).check(f"{self.uri} (expected {expected})")
         pa.default_memory_pool().release_unused()  # what sorting took; the process lives on beside the listing
         return listing
 
@@ -93,9 +101,10 @@ class FolderSource:
         failures = _failures(rows, self.labels)
         paths = rows["path"].to_pylist()
         if isinstance(store, LocalStore):
-            real_root = os.path.realpath(os.fsencode(store.root))
+            root = os.fsencode(store.root)
+            real_root = b"/" if self.follow_links else os.path.realpath(root)
             for path, failure in zip(paths, failures, strict=True):
-                read = partial(_read_local, real_root, path, failure)
+                read = partial(_read_local, os.path.join(root, path), real_root, failure)
                 yield attempt(store, partial(persist, read))
             return
         with ThreadPoolExecutor(READERS) as pool:
@@ -108,10 +117,10 @@ def _failures(rows: pa.Table, labels: str | None) -> list[ReadFailure | None]:
     """Why each row is not to be read; None where it is."""
     no_label = ReadFailure(unlabelled(labels))
     markers = _markers(rows["path"], rows["nbytes"]).to_pylist()
-    system = system_files(rows["key"]).to_pylist()
+    unused = left_behind(rows["key"]).to_pylist()
     return [
-        MARKER if marker else SYSTEM if left else no_label if label == NO_LABEL else None
-        for marker, left, label in zip(markers, system, rows["label"].to_pylist(), strict=True)
+        MARKER if marker else LEFT_BEHIND if left else no_label if label == NO_LABEL else None
+        for marker, left, label in zip(markers, unused, rows["label"].to_pylist(), strict=True)
     ]
 
 
@@ -171,12 +180,14 @@ def _read_remote(store: Store, path: bytes, failure: ReadFailure | None) -> byte
     return attempt(store, partial(store.read, name, MAX_FILE_BYTES))
 
 
-def _read_local(real_root: bytes, path: bytes, failure: ReadFailure | None) -> bytes | ReadFailure:
-    real = os.path.realpath(os.path.join(real_root, path))
-    if not real.startswith(os.path.join(real_root, b"")):
+def _read_local(path: bytes, real_root: bytes, failure: ReadFailure | None) -> bytes | ReadFailure:
+    real = os.path.realpath(path)
+    if not os.path.join(real, b"").startswith(os.path.join(real_root, b"")):
         return OUTSIDE
     status = os.stat(real)
-    if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever, a link to a folder may loop
+    if stat.S_ISDIR(status.st_mode):
+        return LOOP
+    if not stat.S_ISREG(status.st_mode):  # a pipe would block for ever
         return NOT_A_FILE
     if failure is not None:
         return failure

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -12,20 +13,19 @@ from ue_ray.errors import UserError, one_line
 from ue_ray.storage.filesystem import read_bytes
 from ue_ray.storage.inputs.listing import NO_LABEL, repeated
 
-_TABLES = (".csv", ".parquet")
-_FOLDER = r"^(?P<label>[^/.][^/]*)/"  # a hidden top folder (.cache) is no class
+_PARQUET = (".parquet", ".pq")
+_TABLES = (".csv", *_PARQUET)
+_FOLDER = r"^(?P<label>[^/.][^/]*)/(?:(?:\.{0,2}|[^/.][^/]*)/)*[^/]*$"  # in no hidden folder (.cache)
 
-_SYSTEM = r"(^|/)(__MACOSX|@eaDir|\.ipynb_checkpoints|\.Trash[^/]*|Thumbs\.db|desktop\.ini|\.DS_Store|\._[^/]*)(/|$)"
 
-
-def system_files(keys: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Which keys are files that an operating system or an editor left: none of them is a picture, nor makes a class."""
-    return pc.match_substring_regex(keys, _SYSTEM)
+def is_parquet(path: str) -> bool:
+    """Whether a file is Parquet, by its ending."""
+    return path.lower().endswith(_PARQUET)
 
 
 def is_table(labels: str) -> bool:
-    """Whether ``labels`` names a table: a URI that ends in ``.csv`` or ``.parquet``."""
-    return _path(labels).endswith(_TABLES) and "{label}" not in labels
+    """Whether ``labels`` names a table: a URI that ends in ``.csv``, ``.parquet`` or ``.pq``."""
+    return _path(labels).lower().endswith(_TABLES) and "{label}" not in labels
 
 
 def check_rule(labels: str) -> None:
@@ -35,7 +35,7 @@ def check_rule(labels: str) -> None:
     if labels.count("{label}") != 1:
         raise UserError(
             f"labels {labels!r}: expected a key pattern with {{label}} in it once, such as users/{{label}}/*, or a "
-            f"table of the columns key and label, ending in {' or '.join(_TABLES)}"
+            f"table of the columns key and label, ending in {', '.join(_TABLES)}"
         )
     if labels.startswith("/"):
         raise UserError(f"labels {labels!r}: keys are relative to the input; take the first / away")
@@ -103,30 +103,56 @@ def _from_table(keys: pa.ChunkedArray, uri: str) -> pa.ChunkedArray:
 
 def read_table(uri: str) -> tuple[pa.Array, pa.Array]:
     """The columns key and label as strings: no null, no empty one, no key twice. Raises UserError for others."""
-    read: Callable[[pa.BufferReader], pa.Table] = _read_csv if _path(uri).endswith(".csv") else pq.read_table
+    read: Callable[[pa.BufferReader], pa.Table] = pq.read_table if is_parquet(_path(uri)) else _read_csv
     try:
         table = read(pa.BufferReader(read_bytes(uri)))
-        if missing := [name for name in ("key", "label") if name not in table.column_names]:
-            found = ", ".join(table.column_names) or "no columns"
-            raise UserError(f"{uri}: no column {' or '.join(missing)}; found {found}")
-        key, label = (table[name] for name in ("key", "label"))
+        found = ", ".join(table.column_names) or "no columns"
+        for name in ("key", "label"):
+            if (count := table.column_names.count(name)) != 1:
+                raise UserError(f"{uri}: {'two columns' if count else 'no column'} {name}; found {found}")
+        key, label = table["key"], whole_numbers(table["label"], uri, "label")
         if not (pa.types.is_integer(label.type) or is_text(label.type)) or not is_text(key.type):
             raise UserError(f"{uri}: key is {key.type} and label {label.type}; expected text, and text or integers")
-        key, label = (
-            pa.concat_arrays(column.cast(pa.string()).chunks or [pa.array([], pa.string())]) for column in (key, label)
-        )
+        table = pa.table({"key": key.cast(pa.string()), "label": label.cast(pa.string())})
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{uri}: cannot read the labels: {one_line(error)}") from error
-    for name, column in (("key", key), ("label", label)):
-        row = pc.index(pc.equal(pc.fill_null(column, ""), ""), True).as_py()
+    for name in ("key", "label"):
+        row = pc.index(pc.equal(pc.fill_null(table[name], ""), ""), True).as_py()
         if row >= 0:
             raise UserError(f"{uri}: row {row} has no {name}; a file without a label needs no row")
-    if (twice := repeated(pa.chunked_array([key]))) is not None:
-        raise UserError(f"{uri}: key {twice!r} appears more than once")
+    table = table.group_by(["key", "label"], use_threads=False).aggregate([])  # a row that is there twice counts once
+    if (twice := repeated(table["key"])) is not None:
+        raise UserError(f"{uri}: key {twice!r} has more than one label")
+    key, label = (pa.concat_arrays(table[name].chunks or [pa.array([], pa.string())]) for name in ("key", "label"))
     return key, label
 
 
+def whole_numbers(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedArray:
+    """Labels that are stored as floats or decimals, as int64 (null for NaN); another column as it is.
+
+    pandas makes floats of integers beside missing values. Raises UserError for the first that is not whole, by its row.
+    """
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    if not pa.types.is_floating(column.type):
+        return column
+    values = column.to_numpy().astype(np.float64)
+    if len(wrong := np.flatnonzero((values != np.rint(values)) & ~np.isnan(values) | (abs(values) >= 2.0**53))):
+        row = int(wrong[0])
+        raise UserError(f"{where}: row {row} has {name} {values[row]:g}; expected whole numbers, or text")
+    return pa.chunked_array([pa.array(np.nan_to_num(values).astype(np.int64), mask=np.isnan(values))])
+
+
 def _read_csv(source: pa.BufferReader) -> pa.Table:
-    text = {"key": pa.string(), "label": pa.string()}  # or 007 would become 7
-    convert = pa.csv.ConvertOptions(column_types=text, strings_can_be_null=False)
-    return pa.csv.read_csv(source, convert_options=convert, parse_options=pa.csv.ParseOptions(newlines_in_values=True))
+    """The table as text: the header is read as a row, so that no column is taken for numbers (007) or dates."""
+    rows = pa.csv.read_csv(
+        source,
+        read_options=pa.csv.ReadOptions(autogenerate_column_names=True),
+        convert_options=pa.csv.ConvertOptions(strings_can_be_null=False),
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+    )
+    table = rows.slice(1).rename_columns([str(column[0].as_py()).strip() for column in rows.columns])
+    if "label" not in table.column_names:
+        return table
+    place = table.column_names.index("label")
+    return table.set_column(place, "label", pc.utf8_trim_whitespace(table.column(place).cast(pa.string())))

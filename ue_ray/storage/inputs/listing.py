@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -62,6 +63,18 @@ def repeated(column: pa.ChunkedArray) -> str | None:
     return None
 
 
+def unseen_classes(labels: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """The classes that no row has: names alone, of a schema or between two numbers. ``labels``: int64 [n]."""
+    seen = set(np.unique(labels).tolist())
+    return [name for number, name in enumerate(class_names) if number not in seen]
+
+
+def links_left(count: int, example: str) -> str:
+    """Names links that were not followed: a part of a message."""
+    what = "1 link is" if count == 1 else f"{count:,} links are"
+    return f"{what} not followed, such as {example}: outside the input (--follow-links), or a loop"
+
+
 def in_one(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """``column`` in one chunk (more above 2 GiB): taking rows from many chunks costs a copy of them all each time."""
     return pa.table([column], ["column"]).combine_chunks()["column"]
@@ -74,10 +87,14 @@ class Listing:
     ``table`` has at least ``sample_id: string`` (unique), ``key: string``, ``label: int64`` (an index into
     ``class_names``, or -1 for none) and ``nbytes: int64`` (the sample's size, for planning; an estimate where the
     exact size would cost reading the images), and the columns by which its source finds the sample again.
+    ``own_numbers``: the labels are numbers of the input's own, not places among sorted names. ``note``: what the user
+    should know of it, in one line.
     """
 
     table: pa.Table
     class_names: list[str]
+    own_numbers: bool = False
+    note: str = ""
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -106,11 +123,30 @@ class Listing:
         digest.update(json.dumps(self.class_names).encode())
         return digest.hexdigest()
 
+    def without(self, dropped: Collection[str]) -> "Listing":
+        """The same rows, those of the classes called ``dropped`` without a label.
+
+        The names of the others stay, in their order; so do their numbers, and with them all names, where the input has
+        ``own_numbers``.
+        """
+        gone = np.array([name in dropped for name in self.class_names], bool)
+        numbers = np.arange(len(gone)) if self.own_numbers else np.cumsum(~gone) - 1
+        labels = np.append(np.where(gone, NO_LABEL, numbers), NO_LABEL)[self.labels()]  # NO_LABEL is the last
+        names = self.class_names if self.own_numbers else [name for name in self.class_names if name not in dropped]
+        place = self.table.column_names.index("label")
+        return replace(
+            self, table=self.table.set_column(place, "label", pa.array(labels, pa.int64())), class_names=names
+        )
+
     def check(self, where: str) -> "Listing":
         """Return self if it can be protected; else raise UserError, naming ``where``.
 
-        Refused: no samples, repeated ids, labels outside ``class_names``, fewer than two classes with samples.
+        Refused: no samples, repeated ids, classes of one name, labels outside ``class_names``, fewer than two classes
+        with samples.
         """
+        if len(set(self.class_names)) < len(self.class_names):
+            name, count = Counter(self.class_names).most_common(1)[0]
+            raise UserError(f"{where}: {count} classes are called {name!r}; give each a name of its own")
         if not len(self):
             raise UserError(f"{where}: holds no samples")
         labels = self.labels()

@@ -10,10 +10,11 @@ from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_split
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.inputs.hub import check_hub
-from ue_ray.storage.inputs.labels import check_rule, is_table
+from ue_ray.storage.inputs.labels import check_rule, is_parquet, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
-from ue_ray.storage.inputs.parquet import ParquetSource, is_parquet, parquet_files
+from ue_ray.storage.inputs.parquet import ParquetSource, parquet_files
 from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_of_folder
+from ue_ray.storage.inputs.visible import is_visible
 from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
 from ue_ray.storage.store import Store
 
@@ -27,6 +28,7 @@ def open_source(
     image_column: str | None = None,
     label_column: str | None = None,
     split: str | None = None,
+    follow_links: bool = False,
 ) -> Source:
     """Find out what ``uri`` is. In this order:
 
@@ -41,21 +43,23 @@ def open_source(
     - a pattern of the key such as ``users/{label}/*``, relative to the input: ``*`` is anything but ``/``, ``**``
       anything at all (``**/`` any number of folders), ``{label}``, exactly one, some text without ``/``, and all else
       stands for itself;
-    - a table: a URI that ends in ``.csv`` or ``.parquet``, with columns ``key`` (relative to the input, each once, each
-      in the input) and ``label`` (text or integer).
+    - a table: a URI that ends in ``.csv``, ``.parquet`` or ``.pq``, with columns ``key`` (relative to the input, of one
+      label each, each in the input) and ``label`` (text or whole numbers).
 
     A file that the pattern or the table passes over gets label -1 and is read as a failure. For Parquet: the name of
     the column, of integers or text, as ``label_column`` is. Class names made from text are sorted. ``image_column``
     names the images of Parquet; ``columns`` has the rules for what is taken where no column is named.
 
     ``split`` is one of the source's ``splits``; None takes ``train`` where there are several, and says so in the
-    source's ``split``. With ``labels`` a folder has no splits.
+    source's ``split``. With ``labels`` a folder has no splits. Links of a local folder are followed where they lead to
+    what lies inside it; ``follow_links`` follows all.
 
     The source holds absolute paths only. Raises UserError where there is nothing, or something else.
     """
     columns = {"--image-column": image_column, "--label-column": label_column}
     if uri in BUILTINS:
         _refuse(f"{uri}: has labels of its own", {"--labels": labels} | columns)
+        _refuse(f"{uri}: is no folder", {"--follow-links": follow_links or None})
         return builtin_split(uri, split)
     check_hub(uri)
     store = open_store(uri)
@@ -72,7 +76,7 @@ def open_source(
         if is_folder and _is_output(store, uri):
             _refuse(f"{uri}: is an output with labels of its own", {"--labels": labels} | columns | {"--split": split})
             return OutputSource(uri)
-        names = parquet_files(store) if is_folder else []
+        names = parquet_files(store, follow_links) if is_folder else []
         if names or not is_folder:
             if labels and label_column:
                 raise UserError(f"--labels {labels!r} and --label-column {label_column!r} say the same: give one")
@@ -80,7 +84,7 @@ def open_source(
                 _refuse(f"{uri}: is one file", {"--split": split})
             splits = splits_of_files(names)
             chosen = chosen_split(uri, splits, split)
-            return ParquetSource(uri, labels or label_column, image_column, chosen, splits)
+            return ParquetSource(uri, labels or label_column, image_column, chosen, splits, follow_links)
         _refuse(f"{uri}: is not Parquet", columns)
         if labels is not None:
             if split is not None:
@@ -88,10 +92,13 @@ def open_source(
                     f"{uri}: --split {split!r} does not go with --labels: give {join(uri, split)} as the input"
                 )
             check_rule(labels)
-            return FolderSource(uri, absolute(labels) if is_table(labels) else labels)
+            return FolderSource(uri, absolute(labels) if is_table(labels) else labels, follow_links=follow_links)
         splits = splits_of_folder(store, uri)
         chosen = chosen_split(uri, splits, split or (splits[0] if len(splits) == 1 else None))
-        return FolderSource(join(uri, chosen) if chosen else uri, split=chosen, splits=splits)
+        if chosen and store.leads_out(chosen) and not follow_links:
+            raise UserError(f"{uri}: {chosen} is a link that leads outside the input: --follow-links follows it")
+        place = join(uri, chosen) if chosen else uri
+        return FolderSource(place, split=chosen, splits=splits, follow_links=follow_links)
     except (OSError, ValueError) as error:  # ValueError: a name that Arrow cannot say
         raise UserError(f"{uri}: cannot be read: {one_line(error)}") from error
 
@@ -119,7 +126,7 @@ def has_own_labels(source: Source) -> bool:
 
 def _is_output(store: Store, uri: str) -> bool:
     """Whether an output of this toolkit lies here. Raises UserError for one that is not committed."""
-    entries = set(store.names())
+    entries = {name for name in store.names() if is_visible(name)}
     # Nothing else may lie there: who adds a manifest.json to an input must not make an output of it.
     if not entries <= set(OURS):
         return False
@@ -130,8 +137,9 @@ def _is_output(store: Store, uri: str) -> bool:
     return True
 
 
-def _refuse(what: str, options: Mapping[str, str | None]) -> None:
+def _refuse(what: str, options: Mapping[str, str | bool | None]) -> None:
     """Raise UserError for the first option that is given."""
     for option, value in options.items():
         if value is not None:
-            raise UserError(f"{what}; {option} {value!r} cannot be used with it")
+            shown = option if value is True else f"{option} {value!r}"
+            raise UserError(f"{what}; {shown} cannot be used with it")

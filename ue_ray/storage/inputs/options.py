@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ue_ray.errors import option, option_names
 
@@ -20,8 +21,10 @@ class SourceOptions:
     image_column: str | None = option("Of Parquet: the column of images. Default: image.", None)
     label_column: str | None = option("Of Parquet: the column of labels. Default: label.", None)
     split: str | None = option("Of a data set with splits: the one to read. Default: train.", None)
+    follow_links: bool = option("Of a local folder: follow links that lead outside it, too.", False)
 
     @property
-    def source(self) -> dict[str, str]:
+    def source(self) -> dict[str, Any]:
         """Returns the keywords of ``open_source`` that are given."""
-        return {name: value for name in option_names(SourceOptions) if (value := getattr(self, name)) is not None}
+        values = {name: getattr(self, name) for name in option_names(SourceOptions)}
+        return {name: value for name, value in values.items() if value not in (None, False)}

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.columns import IMAGE, class_names, image_column, label_column, partitions
-from ue_ray.storage.inputs.labels import first_names, is_text, numbered
-from ue_ray.storage.inputs.listing import Listing, ids_of
+from ue_ray.storage.inputs.labels import first_names, is_parquet, is_text, numbered, whole_numbers
+from ue_ray.storage.inputs.listing import Listing, ids_of, links_left
 from ue_ray.storage.inputs.splits import split_of
-from ue_ray.storage.store import Store
+from ue_ray.storage.inputs.visible import is_tabular
+from ue_ray.storage.store import NOT_FOLLOWED, Store
 
 T = TypeVar("T")
 
@@ -52,12 +53,13 @@ class ParquetSource:
     image_column: str | None = None
     split: str | None = None
     splits: tuple[str, ...] = ()
+    follow_links: bool = False
 
     def glance(self) -> None:
         """Raises the UserError of ``list`` that the first GLANCE_FILES show: by their footers; few rows, by all."""
         store = open_store(self.uri)
         names = _files(self, store)
-        rows = sum(_read(self, store, name, _rows) for name in names[:GLANCE_FILES])
+        rows = sum(_read(self, store, name, _rows) or 0 for name in names[:GLANCE_FILES])
         if len(names) <= GLANCE_FILES and rows <= GLANCE_ROWS:
             self.list()
 
@@ -66,9 +68,13 @@ class ParquetSource:
         parts, named = [], {}
         for name in _files(self, store):
             part, names = _list_file(self, store, name)
+            if part is None:
+                continue
             parts.append(part)
             if names is not None:
                 named[_where(self.uri, name)] = names
+        if not parts:
+            raise UserError(f"{self.uri}: holds no samples: every file has zero rows")
         for part in parts:
             if part["label"].type != parts[0]["label"].type:
                 column = self.label_column or "of labels"
@@ -77,9 +83,8 @@ class ParquetSource:
         if table["label"].type == pa.string():
             labels, names = numbered(table["label"])
             table = table.set_column(table.column_names.index("label"), "label", labels)
-        else:
-            names = _common_names(named, table)
-        return Listing(table, names).check(self.uri)
+            return Listing(table, names).check(self.uri)
+        return Listing(table, _common_names(named, table), own_numbers=True).check(self.uri)
 
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
         store = open_store(self.uri)
@@ -100,28 +105,26 @@ class ParquetSource:
                 del groups[place]
 
 
-def is_parquet(path: str) -> bool:
-    """Whether a file is Parquet, by its ending."""
-    return path.lower().endswith((".parquet", ".pq"))
+def parquet_files(store: Store, follow_links: bool = False) -> list[str]:
+    """Relative paths of the Parquet files of a folder of them; none where another file lies inside a folder of it.
 
-
-def parquet_files(store: Store) -> list[str]:
-    """Relative paths of the Parquet files of a folder of them; none where another file lies inside a folder of it."""
+    Only files that count do so: ``_tabular_files``.
+    """
     names = []
-    for path in _visible(store):
+    for path, size in _tabular_files(store, follow_links):
         if is_parquet(path):
             names.append(path)
-        elif "/" in path:  # class folders, then; found early, so large ones stay unlisted
+        elif "/" in path and size:  # class folders, then; found early, so large ones stay unlisted
             return []
     return names
 
 
-def _visible(store: Store) -> Iterator[str]:
-    """Relative paths of the files that count: no part starts with ``.`` (hidden) or ``_`` (of some tool)."""
-    for path, _ in store.walk():
-        marks_a_folder = path.endswith(b"/")
-        if not marks_a_folder and not any(part.startswith((b".", b"_")) for part in path.split(b"/")):
-            yield path.decode("utf-8", "surrogateescape")
+def _tabular_files(store: Store, follow_links: bool) -> Iterator[tuple[str, int]]:
+    """Relative paths and sizes of the files that count (``is_tabular``)."""
+    for path, size in store.walk("", follow_links):
+        name = path.decode("utf-8", "surrogateescape")
+        if not name.endswith("/") and is_tabular(name):
+            yield name, size
 
 
 class _FileReader:
@@ -248,7 +251,8 @@ def _files(source: ParquetSource, store: Store) -> list[str]:
     if store.info().is_file:
         return [""]
     try:
-        names = sorted(filter(is_parquet, _visible(store)))
+        found = {name: size for name, size in _tabular_files(store, source.follow_links) if is_parquet(name)}
+        names = sorted(found)
         "".join(names).encode()  # fails where a name is not UTF-8
     except UnicodeEncodeError:
         raise UserError(f"{source.uri}: a Parquet file's name is not UTF-8; rename it") from None
@@ -257,15 +261,22 @@ def _files(source: ParquetSource, store: Store) -> list[str]:
     names = [name for name in names if source.split is None or split_of(name) == source.split]
     if not names:
         raise UserError(f"{source.uri}: holds no .parquet file")
+    if links := [name for name in names if found[name] == NOT_FOLLOWED]:
+        raise UserError(f"{source.uri}: {links_left(len(links), links[0])}")
     return names
 
 
-def _read(source: ParquetSource, store: Store, name: str, look: Callable[[pq.ParquetFile, str, str], T]) -> T:
-    """What ``look`` finds in an open file, given its columns of images and labels."""
+def _read(source: ParquetSource, store: Store, name: str, look: Callable[[pq.ParquetFile, str, str], T]) -> T | None:
+    """What ``look`` finds in an open file, given its columns of images and labels; None where it has no rows.
+
+    Writers that had no values to go by gave a file of no rows any types.
+    """
     where = _where(source.uri, name)
 
-    def read() -> T:
+    def read() -> T | None:
         with store.open(name) as opened, pq.ParquetFile(opened) as file:
+            if not file.metadata.num_rows:
+                return None
             image = image_column(file.schema_arrow, source.image_column, where)
             return look(file, image, label_column(file.schema_arrow, partitions(name), source.label_column, where))
 
@@ -286,16 +297,21 @@ def _columns(file: pq.ParquetFile, image: str, label: str) -> tuple[pa.Schema, s
     return schema, label, file.read(columns=names), mean_image_bytes(file.metadata, image)
 
 
-def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table, list[str] | None]:
-    """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any."""
+def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table | None, list[str] | None]:
+    """The listing rows of one file, labels as int64 or string, and the class names its schema gives, if any.
+
+    None for a file of no rows.
+    """
     where = _where(source.uri, name)
-    schema, label, columns, nbytes = _read(source, store, name, _columns)
+    listed = _read(source, store, name, _columns)
+    if listed is None:
+        return None, None
+    schema, label, columns, nbytes = listed
     rows = np.arange(len(nbytes))
     names = class_names(schema, label)
-    if label in schema.names:
-        labels = _labels(columns[label], label, names, where)
-    else:
-        labels = pa.chunked_array([pa.repeat(partitions(name)[label], len(rows))])
+    folders = partitions(name)
+    column = columns[label] if label in schema.names else pa.chunked_array([pa.repeat(folders[label], len(rows))])
+    labels = _labels(column, label, names, where)
     if "sample_id" in columns.column_names and label != "sample_id":
         ids = keys = columns["sample_id"].cast(pa.string())
         if ids.null_count:
@@ -320,6 +336,7 @@ def _list_file(source: ParquetSource, store: Store, name: str) -> tuple[pa.Table
 
 def _labels(column: pa.ChunkedArray, name: str, class_names: list[str] | None, where: str) -> pa.ChunkedArray:
     """The labels as int64 or string, refusing the first null or out-of-range one by its row."""
+    column = whole_numbers(column, where, name)
     if column.null_count:
         raise UserError(f"{where}: row {pc.index(column.is_null(), True).as_py()} has no {name}")
     if is_text(column.type):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ue_ray.errors import ReadFailure, UserError, choose
 from ue_ray.images.codec import ENCODINGS, LOSSLESS, MAX_PIXELS, ImageError, Picture, encode
@@ -55,6 +56,9 @@ class Handling:
 DEFAULT_HANDLING = Handling()
 
 
+REASON = "reason"  # a column of a listing: why the row is rejected, where that is known
+
+
 @dataclass(frozen=True)
 class Sample:
     """One row of the listing, decoded."""
@@ -81,11 +85,14 @@ class Rejected:
 
 
 def decode_rows(source: Source, rows: pa.Table, handling: Handling = DEFAULT_HANDLING) -> Iterator[Sample | Rejected]:
-    """Each row of a listing, in order, as exactly one of the two. A bad file takes nothing with it."""
+    """Each row of a listing, in order, as exactly one of the two. A bad file takes nothing with it.
+
+    A row whose column REASON, where there is one, says why it cannot be read is not read again.
+    """
     ids, keys, labels = (rows[name].to_pylist() for name in ("sample_id", "key", "label"))
     files = (
         ReadFailure("has no label") if label == NO_LABEL and isinstance(data, bytes) else data
-        for label, data in zip(labels, source.read(rows), strict=True)
+        for label, data in zip(labels, _read(source, rows), strict=True)
     )
     found = decode_files(files, handling.max_pixels, handling.keep_metadata)
     for sample_id, key, label, picture in zip(ids, keys, labels, found, strict=True):
@@ -93,3 +100,12 @@ def decode_rows(source: Source, rows: pa.Table, handling: Handling = DEFAULT_HAN
             yield Rejected(sample_id, key, label, str(picture))
         else:
             yield Sample(sample_id, key, label, picture)
+
+
+def _read(source: Source, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
+    if REASON not in rows.column_names:
+        yield from source.read(rows)
+        return
+    others = source.read(rows.filter(pc.is_null(rows[REASON])))
+    for reason in rows[REASON].to_pylist():
+        yield next(others) if reason is None else ReadFailure(reason)

@@ -7,6 +7,7 @@ from pyarrow import fs
 
 from ue_ray.errors import UserError
 from ue_ray.storage.inputs.labels import first_names
+from ue_ray.storage.inputs.visible import is_visible
 from ue_ray.storage.store import Store
 
 TRAIN = "train"
@@ -33,9 +34,10 @@ def splits_of_files(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def splits_of_folder(store: Store, uri: str) -> tuple[str, ...]:
-    """The splits of an image folder: its top folders, if all have usual names and each holds the same class folders.
+    """The splits of an image folder: its top folders, if all have usual names and hold class folders.
 
-    None where one of them holds no folder: they are classes, then. Raises UserError where class folders differ.
+    None where one of them holds no folder: they are classes, then. A later split may lack classes of the first. Raises
+    UserError where it has others.
     """
     splits = _ordered(_folders(store))
     if not set(splits) <= set(USUAL):
@@ -44,7 +46,7 @@ def splits_of_folder(store: Store, uri: str) -> tuple[str, ...]:
     if not all(classes.values()):
         return ()
     for split in splits[1:]:
-        if classes[split] != classes[splits[0]]:
+        if not set(classes[split]) <= set(classes[splits[0]]):
             raise UserError(
                 f"{uri}: {splits[0]} and {split} look like splits, but {splits[0]} has the classes "
                 f"{first_names(classes[splits[0]])} and {split} has {first_names(classes[split])}: "
@@ -78,6 +80,6 @@ def _ordered(splits: Iterable[str]) -> tuple[str, ...]:
 
 
 def _folders(store: Store, name: str = "") -> list[str]:
-    """The names of the folders directly in a folder, sorted; hidden ones do not count."""
+    """The names of the folders directly in a folder that count, sorted."""
     names = (entry.base_name for entry in store.entries(name) if entry.type == fs.FileType.Directory)
-    return sorted(name for name in names if not name.startswith("."))
+    return sorted(filter(is_visible, names))
