@@ -160,9 +160,10 @@ def protected(train: LabelledImages, chosen: DataSet, victim: Victim) -> tuple[L
         seed=victim.noise_seed, **chosen.noise, **chosen.own.get(victim.method, {}),
     )  # fmt: skip
     seconds = time.perf_counter() - started
-    images = np.stack(ue_ray.Protector(artifact).protect(train.images, train.labels, train.sample_ids))
+    protector = ue_ray.Protector(artifact)
+    images = np.stack(protector.protect(train.images, train.labels, train.sample_ids))
     middle = np.full_like(train.images[:500], 128)
-    drawn = ue_ray.Protector(artifact).protect(middle, train.labels[:500], train.sample_ids[:500])
+    drawn = protector.protect(middle, train.labels[:500], train.sample_ids[:500])
     used = float(np.abs(np.stack(drawn).astype(int) - 128).mean() / 255 / artifact.config.budget.epsilon)
     return replace(train, images=images), {"craft_seconds": round(seconds, 2), "used_share": round(used, 3)}
 

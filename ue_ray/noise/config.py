@@ -11,16 +11,17 @@ from ue_ray.noise.budget import Budget, Norm, parse_epsilon
 
 Granularity = Literal["class-wise", "sample-wise"]
 
+DEFAULT_METHOD = (
+    "Default: gratings for images of at most 64 pixels in 2 to 54 classes of 100 or more; error-minimizing for others, "
+    "and where an option of crafting is given."
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseOptions:
     """What a user may say of a noise, whatever its method; None where the data decides."""
 
-    method: str | None = option(
-        "How it is made. Default: gratings for images of at most 64 pixels in 2 to 54 classes of 100 or more; "
-        "error-minimizing for others, and where an option of crafting is given.",
-        None,
-    )
+    method: str | None = option(f"How it is made. {DEFAULT_METHOD}", None)
     granularity: Granularity = option("One delta a class, or one an image. Default: class-wise.", "class-wise")
     epsilon: float = option("The budget, of a range of [0, 1]. Default: 8/255.", 8 / 255, parse_epsilon)
     norm: Norm = option("The budget's norm: linf or l2. Default: linf.", "linf")

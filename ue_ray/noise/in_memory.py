@@ -44,10 +44,11 @@ def craft(
 ) -> NoiseArtifact:
     """Crafts a noise on images in memory; needs no Ray.
 
-    ``images``: N of them, as ``Picture`` says; ``labels``: N whole numbers from 0, or N class names. ``epsilon``: in
-    [0, 1] units. ``class_names``: by label; default: the sorted names, or the numbers. ``sample_ids``: default: the row
-    numbers. ``device``: such as ``"cuda:0"``; default: a GPU where there is one. ``report`` is told of each round.
-    ``options``: those of ``ue-ray protect --help`` about noise, by name.
+    ``images``: N of them, as ``Picture`` says; ``labels``: N whole numbers from 0, or N class names. ``method``:
+    default: what the images decide, as for ``ue-ray protect``. ``epsilon``: in [0, 1] units. ``class_names``: by label;
+    default: the sorted names, or the numbers. ``sample_ids``: default: the row numbers. ``device``: such as
+    ``"cuda:0"``; default: a GPU where there is one. ``report`` is told of each round. ``options``: those of ``ue-ray
+    protect --help`` about noise, by name.
 
     The same images, order, options and seed give the same noise on a CPU (Algorithm 1 of Huang et al., ICLR 2021).
     Raises UserError for a mistake.

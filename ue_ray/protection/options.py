@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any, Literal, get_type_hints
 
 from ue_ray.errors import Section, UserError, choose, flag, option, option_names, with_options
-from ue_ray.noise.config import NoiseOptions
+from ue_ray.noise.config import DEFAULT_METHOD, NoiseOptions
 from ue_ray.noise.methods import METHODS, noise_config
 from ue_ray.protection.presets import preset
 from ue_ray.storage.inputs.options import SourceOptions
@@ -203,7 +203,6 @@ def noise_sections() -> dict[str, type]:
     own: dict[str, list[Any]] = {}
     for name, methods in owners.items():
         own.setdefault(f"Method {' or '.join(methods)}", []).append(entries[name])
-    about = NoiseOptions.__dataclass_fields__["method"].metadata["help"]
-    chosen = option(about.replace("How it is made", ", ".join(METHODS)), None)
+    chosen = option(f"{', '.join(METHODS)}. {DEFAULT_METHOD}", None)
     noise = make_dataclass("Noise", [("method", str | None, chosen)], bases=(NoiseOptions,), frozen=True, kw_only=True)
     return {"Noise": noise} | {title: make_dataclass("MethodOptions", options) for title, options in own.items()}

@@ -16,9 +16,8 @@ from ue_ray.storage.store import NOT_FOLLOWED, Store
 
 T = TypeVar("T")
 
-SHOWN = (
-    40  # characters of a file's name in that of the file that is being written: a name may take all 255 bytes itself
-)
+# Characters of a file's name in that of the file that is being written: a name may take all 255 bytes itself.
+SHOWN = 40
 
 
 class LocalStore(Store):

@@ -95,7 +95,7 @@ def noise_config(
 
 
 def default_method(noise: NoiseOptions, own: Mapping[str, Any], classes: int, images: int, side: int) -> str:
-    """Returns the method that protects such a collection best, by what was measured (docs/survival.md).
+    """Returns the method that protects such a collection best, by what was measured (docs/log.md).
 
     Gratings hold whatever the content, but a network must see each of them often, and at its own size. ``own``: the
     methods' own options that are given; one that gratings do not have asks for crafting.

@@ -27,7 +27,7 @@ class Gratings(DataFreeMethod):
     two channels with the same wave go up and down together: 54 codes. The classes get codes as far apart as there are.
 
     A class alone, or one of more than 54, draws its code by its own name, another one in each quarter of the image.
-    Measured in docs/survival.md. Like other noise at the pixel frequency it does not outlive blur, JPEG and resizing.
+    Measured in docs/log.md. Like other noise at the pixel frequency it does not outlive blur, JPEG and resizing.
     """
 
     Options = GratingsOptions
