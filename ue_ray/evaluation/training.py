@@ -24,25 +24,25 @@ from ue_ray.learning.steps import WeightSteps
 
 def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     """Crops as ``crop`` does, then mirrors each image with a chance of a half: the paper's augmentation."""
-    flips = torch.rand(len(images), generator=generator) < 0.5
+    flips = (torch.rand(len(images), generator=generator) < 0.5).to(images.device, non_blocking=True)
     cropped = crop(images, generator)
-    cropped[flips] = cropped[flips].flip(-2)
-    return cropped
+    return torch.where(flips[:, None, None, None], cropped.flip(-2), cropped)
 
 
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
     """Crops each image at random from itself with a black border, an eighth of its side: uint8 [N,H,W,3] -> the same.
 
-    The border is 4 pixels wide for images of side 32.
+    The border is 4 pixels wide for images of side 32. ``generator`` is the CPU's, wherever the images are: the same seed
+    gives the same crops on every device.
     """
     count, height, width, _ = images.shape
     pad = max(1, round(height / 8))
     padded = functional.pad(images, (0, 0, pad, pad, pad, pad))
     tops = torch.randint(0, 2 * pad + 1, (count,), generator=generator)
     lefts = torch.randint(0, 2 * pad + 1, (count,), generator=generator)
-    rows = (tops[:, None] + torch.arange(height))[:, :, None]
-    columns = (lefts[:, None] + torch.arange(width))[:, None, :]
-    return padded[torch.arange(count)[:, None, None], rows, columns]
+    tops, lefts = torch.stack([tops, lefts]).to(images.device, non_blocking=True).unbind()
+    which, down, right = (torch.arange(size, device=images.device) for size in (count, height, width))
+    return padded[which[:, None, None], (tops[:, None] + down)[:, :, None], (lefts[:, None] + right)[:, None, :]]
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
@@ -159,7 +159,7 @@ class _Trainer:
         options = self.recipe.nesterov, self.recipe.label_smoothing
         self.steps = WeightSteps(self.network, compute, plan.learning_rate, *options)
         self.order, self.chance = _generators(plan.seed)
-        self.pixels, self.labels = tensors(train)
+        self.pixels, self.labels = on_device(*tensors(train), compute.device)
 
     def train_epoch(self, epoch: int) -> tuple[float, float]:
         """Trains for one epoch, counted from 0; returns the mean loss and the training accuracy in [0, 1]."""
@@ -168,6 +168,7 @@ class _Trainer:
         order = torch.randperm(len(self.labels), generator=self.order)
         loss = torch.zeros((), device=self.compute.device)
         wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
+        order = order.to(self.pixels.device)
         for batch in range(batches):
             rows = order[batch * size : (batch + 1) * size]
             rate = self.recipe.schedule(self.plan.learning_rate, epoch + batch / batches, self.plan.epochs)
@@ -203,6 +204,16 @@ def _generators(seed: int) -> tuple[torch.Generator, torch.Generator]:
 def tensors(data: LabelledImages) -> tuple[Tensor, Tensor]:
     """Returns images uint8 [n,S,S,3] and labels int64 [n], copied: arrays from an object store are read-only."""
     return torch.from_numpy(data.images.copy()), torch.from_numpy(data.labels.copy())
+
+
+def on_device(pixels: Tensor, labels: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Returns both on ``device`` where the images fit into half of a GPU's free memory, else as they are.
+
+    Cut out and cropped on a GPU, batches cost no time of a CPU core: one core crops 250 images of side 224 a second.
+    """
+    if device.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
+        return pixels.to(device), labels.to(device)
+    return pixels, labels
 
 
 def _split(data: LabelledImages, share: float, seed: int) -> tuple[LabelledImages, LabelledImages]:

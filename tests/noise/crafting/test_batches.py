@@ -70,8 +70,9 @@ def test_no_decodable_image_is_the_users_mistake():
 
 
 def test_step_seeds_differ():
-    seeds = {step_seed(0, 1), step_seed(0, 2), step_seed(1, 1), step_seed(0, 1, 1), step_seed(0, 0, 1)}
-    assert len(seeds) == 5
+    counters = [(0, 1), (0, 2), (1, 1), (0, 1, 1), (0, 0, 1), (0, 3), (0, 3, 0), (0, 3, 0, 0), (0,), (0, 0)]
+    seeds = {step_seed(*each) for each in counters}
+    assert len(seeds) == len(counters)
 
 
 def test_digits_arrive_as_blocks():

@@ -141,5 +141,9 @@ def own_generator(seed: int, name: str) -> np.random.Generator:
 
 
 def step_seed(seed: int, *counters: int) -> int:
-    """A seed of its own for each (run, round, ...): well mixed, the same everywhere."""
-    return int(np.random.SeedSequence([seed, *counters]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    """A seed of its own for each (run, round, ...): well mixed, the same everywhere.
+
+    How many counters there are counts too: NumPy takes ``[0, 3]`` and ``[0, 3, 0]`` for the same entropy.
+    """
+    entropy = np.random.SeedSequence([seed, len(counters), *counters])
+    return int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1))
