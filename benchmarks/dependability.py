@@ -1,16 +1,20 @@
 """How much the protection of a method hangs on luck: noise seeds x victims x victim seeds, class by class.
 
     python benchmarks/dependability.py --data data --output out/dependability
+    python benchmarks/dependability.py --data data --output out/dependability --device cuda --processes 14 --minutes 8
 
 ``--data``: a folder with ``cifar10-jpeg75/{train,test}.parquet`` and ``cifar100/{train/*,test}.parquet``; the digits
-come from a wheel. Without Ray. A JSON file a victim is written as it ends, and a finished victim is not trained again;
-``summary.json`` and the printed table hold what has ended. One process a core, one thread each.
+come from a wheel. Without Ray. A noise is crafted once; a JSON file a victim is written as it ends, and a finished
+victim is not trained again; ``summary.json`` and the printed table hold what has ended. One process a core, one thread
+each; on a GPU the processes share it.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import multiprocessing
+import pickle
 import sys
 import time
 from collections.abc import Iterator
@@ -33,22 +37,26 @@ from ue_ray.evaluation.victim import RECOGNISED, run_victim
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
+from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.samples import Sample, decode_rows
 
 PER_CLASS = 500
+FAMILIES = ("resnet9", "vgg11", "whitened-resnet9")
 
 
 @dataclass(frozen=True)
 class DataSet:
     """``folder``: below --data, or a built-in name. ``classes``: those taken, None: all. ``noise``: options of all
-    methods; ``own``: of one."""
+    methods; ``own``: of one. ``per_class``: training images of a class at most. ``victims``: networks."""
 
     folder: str
     classes: tuple[int, ...] | None
     noise: dict[str, Any]
     own: dict[str, dict[str, Any]]
     augmentation: str = "crop-flip"
+    per_class: int | None = PER_CLASS
+    victims: tuple[str, ...] = FAMILIES
 
 
 def tenth(digit: int) -> DataSet:
@@ -66,7 +74,11 @@ SETS = {
     ),
     "cifar10-5k": DataSet("cifar10-jpeg75", None, {"epsilon": "8/255"}, {}),
     **{f"cifar100-{digit}": tenth(digit) for digit in range(10)},
-}
+    "cifar10": DataSet(
+        "cifar10-jpeg75", None, {"epsilon": "8/255"}, {}, "crop-flip", None,
+        ("resnet9-wide", "resnet18", "whitened-resnet9-wide"),
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,12 @@ class Options:
     sets: tuple[str, ...] = ("digits", "cifar10-5k", "cifar100-4", "cifar100-8")
     noise_seeds: int = 5
     victim_seeds: int = 2
+    victims: tuple[str, ...] = ()
+    """networks; default: each data set's own"""
     processes: int = 2
+    device: str = "cpu"
+    minutes: float = 1e9
+    """after which no victim is begun"""
     epochs: int = RECIPES["fast"].epochs
 
 
@@ -90,42 +107,52 @@ class Victim:
     noise_seed: int
     model: str
     seed: int
+    epochs: int = RECIPES["fast"].epochs
 
     @property
-    def file_name(self) -> str:
-        return "-".join(map(str, asdict(self).values())) + ".json"
+    def name(self) -> str:
+        return "-".join(map(str, asdict(self).values()))
+
+    @property
+    def noise_name(self) -> str:
+        return "-".join(map(str, (self.data, self.method, self.granularity, self.noise_seed)))
 
 
 def main(options: Options) -> None:
+    work(options, list(victims(options)))
+
+
+def work(options: Options, chosen: list[Victim]) -> None:
+    """Trains those of the victims that have not ended before, in their order, and writes the summary."""
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [victim for victim in victims(options) if not (folder / victim.file_name).exists()]
-    jobs = [(options, victim) for victim in missing]
+    jobs = [(options, victim) for victim in chosen if not (folder / f"{victim.name}.json").exists()]
+    until = time.monotonic() + 60 * options.minutes
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        for count, line in enumerate(pool.imap_unordered(run, jobs), 1):
-            print(f"{count}/{len(jobs)} {line}", flush=True)
+        lines = pool.imap_unordered(run, jobs)
+        for count in range(1, len(jobs) + 1):
+            try:
+                print(f"{count}/{len(jobs)} {lines.next(max(0.0, until - time.monotonic()))}", flush=True)
+            except multiprocessing.TimeoutError:
+                print(f"the time is over: {len(jobs) - count + 1} victims are left for the same command", flush=True)
+                break
+            except Exception as error:  # the others go on
+                print(f"{count}/{len(jobs)} failed: {error!r}", flush=True)
     print(summary(folder))
 
 
 def victims(options: Options) -> Iterator[Victim]:
     """All victims, what matters most first."""
-    plain, white = "resnet9", "whitened-resnet9"
-    seeds = range(options.victim_seeds)
-    noises = range(options.noise_seeds)
-
-    def of(method: str, form: str, noise: int, model: str) -> Iterator[Victim]:
-        for data in options.sets:
-            for seed in seeds:
-                yield Victim(data, method, form, noise, model, seed)
-
-    yield from of("clean", "none", 0, plain)
-    for noise in noises:
-        yield from of("gratings", "class-wise", noise, plain)
-    yield from of("clean", "none", 0, white)
-    for noise in noises:
-        yield from of("error-minimizing", "class-wise", noise, plain)
-        yield from of("gratings", "sample-wise", noise, plain)
-        yield from of("gratings", "class-wise", noise, white)
+    plan = [("clean", "none")]
+    plan += [(method, form) for form in ("class-wise", "sample-wise") for method in ("gratings", "error-minimizing")]
+    models = {name: options.victims or SETS[name].victims for name in options.sets}
+    for place in range(max(map(len, models.values()))):
+        for method, form in plan:
+            for noise in range(options.noise_seeds if method != "clean" else 1):
+                for name in options.sets:
+                    for model in models[name][place : place + 1]:
+                        for seed in range(options.victim_seeds):
+                            yield Victim(name, method, form, noise, model, seed, options.epochs)
 
 
 def run(job: tuple[Options, Victim]) -> str:
@@ -133,49 +160,80 @@ def run(job: tuple[Options, Victim]) -> str:
     options, victim = job
     torch.set_num_threads(1)
     chosen = SETS[victim.data]
-    train, test = loaded(options.data, chosen.folder, chosen.classes)
-    made, facts = protected(train, chosen, victim)
+    train, test = loaded(options, victim.data)
+    made, facts = protected(options, train, victim)
     recipe = RECIPES["fast"]
     plan = TrainingPlan(
-        victim.model, options.epochs, victim.seed, 128, recipe.learning_rate, chosen.augmentation, "fast"
+        victim.model, victim.epochs, victim.seed, 128, recipe.learning_rate, chosen.augmentation, "fast"
     )
-    entry = run_victim(made, test, victim.method, "none", plan, Compute.detect("cpu"))
+    entry = run_victim(made, test, victim.method, "none", plan, Compute.detect(options.device))
     kept = {name: entry[name] for name in entry if name not in ("curve", "confusion")}
     kept["test_accuracies"] = [round(epoch["test_accuracy"], 4) for epoch in entry["curve"]]
     record = {**asdict(victim), **facts, **kept, "machine": machine(), "versions": versions()}
-    (Path(options.output) / victim.file_name).write_text(json.dumps(record))
+    (Path(options.output) / f"{victim.name}.json").write_text(json.dumps(record))
     return (
-        f"{victim.file_name}: {100 * entry['final_test_accuracy']:.1f} / {100 * entry['peak_test_accuracy']:.1f}, "
+        f"{victim.name}: {100 * entry['final_test_accuracy']:.1f} / {100 * entry['peak_test_accuracy']:.1f}, "
         f"most {entry['recognised_most_informedness']:.2f}, {entry['seconds']:.0f} s"
     )
 
 
-def protected(train: LabelledImages, chosen: DataSet, victim: Victim) -> tuple[LabelledImages, dict[str, Any]]:
+def protected(options: Options, train: LabelledImages, victim: Victim) -> tuple[LabelledImages, dict[str, Any]]:
     """Returns the images that carry the noise, with the seconds it took to craft and the share of the budget used."""
     if victim.method == "clean":
         return train, {}
-    started = time.perf_counter()
-    artifact = ue_ray.craft(
-        train.images, train.labels, victim.method, class_names=train.class_names, granularity=victim.granularity,
-        seed=victim.noise_seed, **chosen.noise, **chosen.own.get(victim.method, {}),
-    )  # fmt: skip
-    seconds = time.perf_counter() - started
-    protector = ue_ray.Protector(artifact)
-    images = np.stack(protector.protect(train.images, train.labels, train.sample_ids))
+    artifact = crafted(options, train, victim)
+    protector = ue_ray.Protector(artifact, options.device)
+    parts = np.array_split(np.arange(len(train)), max(1, len(train) // 1000))
+    images = np.concatenate([np.stack(protector.protect(*rows_of(train, part))) for part in parts])
     middle = np.full_like(train.images[:500], 128)
     drawn = protector.protect(middle, train.labels[:500], train.sample_ids[:500])
     used = float(np.abs(np.stack(drawn).astype(int) - 128).mean() / 255 / artifact.config.budget.epsilon)
-    return replace(train, images=images), {"craft_seconds": round(seconds, 2), "used_share": round(used, 3)}
+    return replace(train, images=images), {
+        "craft_seconds": round(artifact.record["craft_seconds"], 2), "used_share": round(used, 3)
+    }  # fmt: skip
+
+
+def rows_of(data: LabelledImages, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    return data.images[rows], data.labels[rows], [data.sample_ids[row] for row in rows]
+
+
+def crafted(options: Options, train: LabelledImages, victim: Victim) -> NoiseArtifact:
+    """Returns the noise, which the first process that asks for it crafts while the others wait."""
+    place = Path(options.output, "noise", victim.noise_name)
+    place.parent.mkdir(exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            chosen = SETS[victim.data]
+            started = time.perf_counter()
+            artifact = ue_ray.craft(
+                train.images, train.labels, victim.method, class_names=train.class_names, seed=victim.noise_seed,
+                sample_ids=train.sample_ids, granularity=victim.granularity, device=options.device,
+                **chosen.noise, **chosen.own.get(victim.method, {}),
+            )  # fmt: skip
+            artifact.record["craft_seconds"] = time.perf_counter() - started
+            artifact.save(str(place))
+    return NoiseArtifact.load(str(place))
 
 
 @cache
-def loaded(data: str, folder: str, classes: tuple[int, ...] | None) -> tuple[LabelledImages, LabelledImages]:
-    """Returns the training images, at most ``PER_CLASS`` a class, and all test images."""
-    if folder == "mnist5k":
-        return decoded("mnist5k", classes, PER_CLASS), decoded("mnist5k-test", classes, None)
-    root = Path(data) / folder
-    train = root / "train" if (root / "train").is_dir() else root / "train.parquet"
-    return decoded(str(train), classes, PER_CLASS), decoded(str(root / "test.parquet"), classes, None)
+def loaded(options: Options, name: str) -> tuple[LabelledImages, LabelledImages]:
+    """Returns the training images, at most so many a class, and all test images; decoded once for all processes."""
+    place = Path(options.output, "decoded", f"{name}.pickle")
+    place.parent.mkdir(exist_ok=True)
+    with place.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            chosen = SETS[name]
+            root = Path(options.data) / chosen.folder
+            train = root / "train" if (root / "train").is_dir() else root / "train.parquet"
+            uris = (
+                ("mnist5k", "mnist5k-test") if chosen.folder == "mnist5k" else (str(train), str(root / "test.parquet"))
+            )
+            limits = (chosen.per_class, None)
+            place.write_bytes(pickle.dumps([decoded(u, chosen.classes, m) for u, m in zip(uris, limits, strict=True)]))
+    train_set, test_set = pickle.loads(place.read_bytes())
+    return train_set, test_set
 
 
 def decoded(uri: str, classes: tuple[int, ...] | None, most: int | None) -> LabelledImages:
@@ -196,9 +254,9 @@ def decoded(uri: str, classes: tuple[int, ...] | None, most: int | None) -> Labe
 def summary(folder: Path) -> str:
     """Writes ``summary.json``; returns it as a Markdown table."""
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for path in sorted(folder.glob("*-*.json")):
+    for path in sorted(folder.glob("*-*-*.json")):
         record = json.loads(path.read_text())
-        key = tuple(record[name] for name in ("data", "method", "granularity", "model"))
+        key = tuple(record[name] for name in ("data", "method", "granularity", "model", "epochs"))
         groups.setdefault(key, []).append(record)
     lines = [
         "| data | noise | victim | n | final: mean, sd, worst | peak: mean, worst | classes recognised: mean, worst "
@@ -206,19 +264,21 @@ def summary(folder: Path) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     facts = []
-    for (data, method, form, model), records in groups.items():
+    for (data, method, form, model, epochs), records in groups.items():
         final, peak = ([100 * each[f"{name}_test_accuracy"] for each in records] for name in ("final", "peak"))
         known = [each["recognised_classes"] for each in records]
         most = max(records, key=lambda each: each["recognised_most_informedness"])
         spread = stdev(final) if len(final) > 1 else 0.0
         noise = method if form == "none" else f"{method}, {form}"
         lines.append(
-            f"| {data} | {noise} | {model} | {len(final)} | {fmean(final):.1f}, {spread:.1f}, {max(final):.1f} | "
-            f"{fmean(peak):.1f}, {max(peak):.1f} | {fmean(known):.1f}, {most['recognised_most_informedness']:.2f} |"
+            f"| {data} | {noise} | {model}, {epochs} epochs | {len(final)} | "
+            f"{fmean(final):.1f}, {spread:.1f}, {max(final):.1f} | {fmean(peak):.1f}, {max(peak):.1f} | "
+            f"{fmean(known):.1f}, {most['recognised_most_informedness']:.2f} |"
         )
         facts.append(
             {
-                "data": data, "noise": noise, "victim": model, "n": len(final), "final": final, "peak": peak,
+                "data": data, "noise": noise, "victim": model, "epochs": epochs, "n": len(final),
+                "final": final, "peak": peak,
                 "recognised_classes": known, "recognised_above": RECOGNISED,
                 "worst_class": [most["recognised_most"], most["recognised_most_informedness"]],
                 "informedness": [each["informedness"] for each in records],

@@ -15,5 +15,5 @@ def test_every_model_takes_small_and_larger_images_of_any_batch(name, side):
 
 
 def test_an_unknown_model_lists_the_choices():
-    with pytest.raises(UserError, match="resnet9, resnet18, resnet50, vgg11, densenet121"):
+    with pytest.raises(UserError, match="resnet9, resnet9-wide, resnet18, resnet50, vgg11, densenet121"):
         build("resnet19", 10, 32)

@@ -156,7 +156,7 @@ class _Trainer:
         torch.manual_seed(plan.seed)
         self.network = compute.place(victim_network(plan.model, num_classes, train.images))
         self.recipe = RECIPES[plan.recipe]
-        options = self.recipe.nesterov, self.recipe.label_smoothing
+        options = self.recipe.nesterov, self.recipe.label_smoothing, not measure.augments
         self.steps = WeightSteps(self.network, compute, plan.learning_rate, *options)
         self.order, self.chance = _generators(plan.seed)
         self.pixels, self.labels = on_device(*tensors(train), compute.device)

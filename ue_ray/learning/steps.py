@@ -22,8 +22,12 @@ class WeightSteps:
         learning_rate: float,
         nesterov: bool = False,
         label_smoothing: float = 0.0,
+        capture: bool = False,
     ) -> None:
+        """``capture``: on a GPU, passes become CUDA graphs. All batches must then have one shape, and no gradient of
+        the images is wanted."""
         self.network = network
+        self.capture = capture and compute.device.type == "cuda" and world_size() == 1 and not compute.compile
         self.compute = compute
         self.label_smoothing = label_smoothing
         self.parallel = data_parallel(network, compute)
@@ -39,6 +43,8 @@ class WeightSteps:
         the sum of this worker's losses and its number of wrong predictions, as tensors on the device.
         """
         self.network.train()
+        if self.capture:
+            self.forward, self.capture = self.compute.captured(self.network, images), False
         with self.compute.autocast():
             logits = self.forward(images).float()
         loss = functional.cross_entropy(logits, labels, reduction="sum", label_smoothing=self.label_smoothing)

@@ -16,6 +16,7 @@ Builder = Callable[[int, bool], nn.Module]  # (number of classes, whether images
 
 MODELS: dict[str, Builder] = {
     "resnet9": lambda num_classes, small: ResNet9(num_classes),
+    "resnet9-wide": lambda num_classes, small: ResNet9(num_classes, 64),
     "resnet18": standard.resnet18,
     "resnet50": standard.resnet50,
     "vgg11": standard.vgg11,
