@@ -49,6 +49,7 @@ TABLE: dict[str, dict[str, Any] | None] = {
 GRAY = {"epsilon": "16/255", "max_rounds": 30}
 MOSTLY_GRAY = GRAY | {"canvas": 16, "views": "crop,grayscale,grayscale"}
 RECIPES = TABLE | {
+    **{f"coarse-{level}": {"method": "gratings", "cells": 8, "epsilon": f"{level}/255"} for level in (8, 12, 16)},
     "canvas-8": {"canvas": 8},
     "canvas-16": {"canvas": 16},
     "canvas-16-views": {"canvas": 16, "views": "crop,flip,jpeg,resize", "max_rounds": 30},
@@ -208,8 +209,8 @@ def main(options: Survival) -> None:
     for recipe in recipes:
         if RECIPES[recipe] is not None:
             record = craft(options, recipe).record
-            print(f"{recipe}: {len(record['rounds'])} rounds, error {record['error']:.2f}, stopped by "
-                  f"{record['stopped_by']}, {record['seconds']:.0f} s", flush=True)  # fmt: skip
+            print(f"{recipe}: {len(record['rounds'])} rounds, error {record['error']}, stopped by "
+                  f"{record['stopped_by']}, {record.get('seconds', 0):.0f} s", flush=True)  # fmt: skip
     waiting = [run for run in runs if not run.file.exists()]
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
         for number, entry in enumerate(pool.imap_unordered(train, waiting), 1):

@@ -34,6 +34,10 @@ class FaultsFound(Exception):
     """
 
 
+class WeakNoise(Exception):
+    """The images are protected and committed, but the noise on them is weak. ``str(error)`` says why, in one line."""
+
+
 def one_line(error: BaseException) -> str:
     """What ``error`` says, on one line of at most 200 characters: a part of a message to the user."""
     return " ".join(str(error).split())[:200]

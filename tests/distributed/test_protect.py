@@ -250,6 +250,36 @@ def test_other_formats_and_encodings_hold_the_same_pixels(photos, protected, tmp
     assert verify(str(output), str(photos)).faults == []
 
 
+def test_one_persons_photos_are_one_class_whose_owner_is_not_published(tmp_path, capsys):
+    own, later = tmp_path / "my photos", tmp_path / "later" / "my photos"
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 90, 300, 3), dtype=np.uint8)
+    for folder, widths in ((own, {"00.png": 80, "wide.png": 300}), (later, {"00.png": 80})):
+        folder.mkdir(parents=True)
+        for image, (name, width) in zip(pixels, widths.items(), strict=False):
+            Image.fromarray(image[:, :width]).save(folder / name)
+    first = protect(str(own), str(tmp_path / "out"), owner="a phrase of mine", check="quick")
+    assert "check: one class alone cannot be checked" in capsys.readouterr().err
+    assert (first.class_names, first.protected, first["weak"]) == (["my photos"], 2, [])
+    assert first["noise"]["method"] == "gratings"
+    seed = str(NoiseArtifact.load(first.noise).config.seed)
+    for path in (tmp_path / "out").rglob("*"):
+        if path.is_file():
+            assert b"a phrase of mine" not in path.read_bytes()
+            assert "noise" in path.parts or seed.encode() not in path.read_bytes()
+    second = protect(str(later), str(tmp_path / "again"), owner="a phrase of mine")
+    assert rows(second.uri)["00.png"]["image"] == rows(first.uri)["00.png"]["image"]
+    other = protect(str(later), str(tmp_path / "other"), owner="another phrase")
+    assert rows(other.uri)["00.png"]["image"] != rows(first.uri)["00.png"]["image"]
+
+
+def test_a_noise_that_does_not_protect_is_called_weak(tmp_path, capsys):
+    manifest = protect("mnist5k-test", str(tmp_path / "out"), method="random", check="quick")
+    said = capsys.readouterr().err
+    assert "check: trained on 750 images, a network knows" in said
+    assert manifest.weakness in said
+    assert manifest.weakness.endswith("more images, another --method or a larger --epsilon may help")
+
+
 def test_a_place_in_use_is_refused_and_left_alone(photos, tmp_path):
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(UserError, match=r"not empty \(holds mine.txt\)"):

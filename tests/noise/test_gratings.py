@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from ue_ray.errors import UserError
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.methods import noise_config, open_noise
@@ -15,7 +16,7 @@ def drawn(classes, side=16, **given):
     """The deltas of ``classes`` (a number, or names), in levels, as a class's image or ``ids``' images have them."""
     names = [f"class {number}" for number in range(classes)] if isinstance(classes, int) else classes
     ids = given.pop("ids", None)
-    config = noise_config({"method": "gratings", **given}, names, 1000, side)
+    config = noise_config({"method": "gratings", **given}, names, 100 * len(names), side)
     labels = torch.arange(len(names)) if ids is None else torch.zeros(len(ids), dtype=torch.int64)
     delta = open_noise(NoiseArtifact(config), CPU).perturb(None, labels, ids or [""] * len(names))
     return (delta * 255).round().to(torch.int64).numpy()
@@ -48,10 +49,11 @@ def test_few_classes_are_far_apart():
 
 
 def test_a_class_alone_or_one_of_many_has_a_code_of_its_own_name_and_seed():
-    alone = drawn(["ada"])
-    many = drawn([f"user {number}" for number in range(99)] + ["ada"])
+    users = [f"user {number}" for number in range(99)] + ["ada"]
+    alone, many = drawn(["ada"]), drawn(users, cells=8)
     np.testing.assert_array_equal(alone[0], many[-1])
-    assert len({delta.tobytes() for delta in many}) == 100
+    for of_all in (many, drawn(users)):
+        assert len({delta.tobytes() for delta in of_all}) == 100
     assert (drawn(["ada"], seed=1) != alone).any()
 
 
@@ -83,10 +85,11 @@ def test_sample_wise_the_waves_are_the_classes_and_the_mean_is_nothing():
     [
         (10, 1000, 32, {}, "gratings"),
         (10, 1000, 32, {"granularity": "sample-wise"}, "gratings"),
-        (10, 999, 32, {}, "error-minimizing"),
-        (1, 1000, 32, {"cells": 8}, "gratings"),
+        (10, 999, 32, {}, "gratings"),
+        (1, 1000, 32, {}, "gratings"),
         (55, 10000, 32, {}, "error-minimizing"),
-        (10, 1000, 65, {}, "error-minimizing"),
+        (55, 5000, 32, {}, "gratings"),
+        (10, 1000, 65, {}, "gratings"),
         (10, 1000, 32, {"max_rounds": 3}, "error-minimizing"),
         (10, 1000, 32, {"canvas": 16}, "error-minimizing"),
         (10, 1000, 32, {"method": "random"}, "random"),
@@ -95,3 +98,39 @@ def test_sample_wise_the_waves_are_the_classes_and_the_mean_is_nothing():
 def test_the_collection_chooses_the_method(classes, images, side, given, method):
     names = [str(number) for number in range(classes)]
     assert noise_config(given, names, images, side).method == method
+
+
+@pytest.mark.parametrize(
+    ("classes", "images", "side", "given", "cells"),
+    [
+        (10, 1000, 64, {}, None),
+        (10, 999, 64, {}, 8),
+        (10, 1000, 65, {}, 8),
+        (1, 1000, 32, {}, 8),
+        (55, 10000, 32, {"method": "gratings"}, None),
+        (10, 999, 65, {"cells": 4}, 4),
+    ],
+)
+def test_coarse_ones_for_photos_and_for_few(classes, images, side, given, cells):
+    names = [str(number) for number in range(classes)]
+    assert noise_config(given, names, images, side).options["cells"] == cells
+
+
+def test_coarse_ones_are_the_same_whoever_else_is_protected():
+    together, alone = drawn(["ada", "bob"], cells=8), drawn(["bob"], cells=8)
+    np.testing.assert_array_equal(together[1], alone[0])
+    assert (together[0] != together[1]).any()
+
+
+@pytest.mark.parametrize(("tint", "green"), [("opponent", -1), ("brightness", 1)])
+def test_in_coarse_ones_green_goes_against_red_or_with_it(tint, green):
+    for delta in drawn(10, cells=8, tint=tint):
+        np.testing.assert_array_equal(delta[1], green * delta[0])
+        assert (np.abs(delta) == 8).all()
+        gray = np.abs(np.tensordot((0.299, 0.587, 0.114), delta, 1))
+        assert (gray.min() > 0.7 * 8) == (tint == "brightness")
+
+
+def test_crafted_noise_needs_another_class():
+    with pytest.raises(UserError, match=r"^method error-minimizing tells classes apart, and there is one"):
+        noise_config({"max_rounds": 3}, ["ada"], 60, 250)

@@ -14,7 +14,7 @@ from importlib import import_module
 import ue_ray
 from ue_ray.cli.command import Command
 from ue_ray.cli.stopping import stoppable
-from ue_ray.errors import FaultsFound, RunError, UserError, choose
+from ue_ray.errors import FaultsFound, RunError, UserError, WeakNoise, choose
 
 COMMANDS = {
     "protect": "Protect a collection of labelled images: every image ends as protected or as rejected with a reason.",
@@ -33,12 +33,14 @@ USAGE = """usage: ue-ray COMMAND [OPTIONS]
 {commands}
 
 ue-ray COMMAND --help lists the options of a command.
-Exit status: 0 done, 2 a mistake in what was asked for, 130 or 143 stopped by Ctrl-C or SIGTERM, 1 anything else.
+Exit status: 0 done, 2 a mistake in what was asked for, 3 protected, but by a weak noise, 130 or 143 stopped by Ctrl-C
+or SIGTERM, 1 anything else.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs ``ue-ray ARGUMENTS`` and exits: 0; or, after one line, 2 (UserError), 1 (RunError, FaultsFound)."""
+    """Runs ``ue-ray ARGUMENTS`` and exits: 0; or, after one line, 2 (UserError), 3 (WeakNoise), 1 (RunError,
+    FaultsFound)."""
     name, *rest = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if name in ("-h", "--help"):
         width = max(map(len, COMMANDS))
@@ -106,6 +108,9 @@ def _exit_status(unfinished: str) -> Iterator[None]:
     except RunError as error:
         print(f"error: {unfinished}: {error}{_logged(error)}", file=sys.stderr)
         sys.exit(1)
+    except WeakNoise as weak:
+        print(f"weak: {weak}", file=sys.stderr)
+        sys.exit(3)
     except FaultsFound as faults:
         print(faults)
         sys.exit(1)

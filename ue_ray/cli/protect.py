@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ue_ray.cli.command import Command, on_ray
+from ue_ray.errors import WeakNoise
 from ue_ray.protection.options import InputOptions, NoiseSource, OutputOptions, WorkerOptions, noise_sections
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ def run(input: str, output: str, **options: Any) -> None:
 
     job = resolve(input, output, options)
     _jobs[:] = [job]
-    on_ray("protect").carry_out(job)
+    manifest = on_ray("protect").carry_out(job)
+    if why := manifest.weakness:
+        raise WeakNoise(why)
 
 
 def begun() -> bool:

@@ -80,6 +80,8 @@ def make_plan(job: Job) -> Plan:
     check_room(job.options.workers_per_victim, job.options.cpus_per_victim)
     surveys = {role: survey(source) for role, source in job.sources.items()}
     check_class_names({f"--{role}": surveyed.summary.class_names for role, surveyed in surveys.items()}, "--clean")
+    if len(surveys["clean"].summary.class_names) < 2:
+        raise UserError("--clean: holds one class; victims tell classes apart: two or more are needed")
     job.store.check()
     return Plan(surveys, job.options.image_size or surveys["clean"].summary.side)
 

@@ -10,6 +10,7 @@ from ue_ray.distributed import cluster
 from ue_ray.distributed.applying.apply import apply
 from ue_ray.distributed.applying.preview import preview
 from ue_ray.distributed.causes import causes
+from ue_ray.distributed.check import check
 from ue_ray.distributed.console import say
 from ue_ray.distributed.crafting.craft import craft
 from ue_ray.distributed.crafting.workers import Workers
@@ -87,7 +88,8 @@ def make_plan(job: Job) -> Plan:
     if job.source.split is not None:
         say(f"split: {job.source.split} of {', '.join(job.source.splits)}; --split chooses another")
     names = summary.class_names
-    say(f"input: {job.input}: {summary.count:,} images in {len(names)} classes: {first_names(names)}")
+    classes = "1 class" if len(names) == 1 else f"{len(names)} classes"
+    say(f"input: {job.input}: {summary.count:,} images in {classes}: {first_names(names)}")
     if job.artifact is not None:
         labels_for_artifact(summary.class_names, job.artifact.config.class_names, job.class_map)
         used = set(summary.class_names) - set(summary.unseen)
@@ -96,6 +98,9 @@ def make_plan(job: Job) -> Plan:
     else:
         config = noise_config(job.options.noise, summary.class_names, summary.count, summary.side, use_gpu)
     say(f"noise: {', '.join(_described(config))}")
+    noise = config.to_json() | {"class_names": len(config.class_names)}
+    if "owner" in job.options.noise:  # the card is published, in the manifest
+        noise["seed"] = sha256(str(config.seed).encode()).hexdigest()
     card = {
         "input": {
             "images": summary.count,
@@ -103,7 +108,7 @@ def make_plan(job: Job) -> Plan:
             "class_names": sha256("\0".join(summary.class_names).encode()).hexdigest(),
             "listing": summary.fingerprint,
         },
-        "noise": config.to_json() | {"class_names": len(config.class_names)},
+        "noise": noise,
         "artifact": job.artifact.digest if job.artifact else None,
         "class_map": dict(job.class_map),
         "handling": asdict(job.options.handling),
@@ -129,9 +134,9 @@ def run(job: Job, plan: Plan) -> Manifest:
             f"craft: stopped at the bound of {plan.config.options['max_rounds']} rounds with error "
             f"{card.record['error']:.3f}: the goal, {card.record['goal']}, was not reached"
         )
-    used = card.record.get("used")
-    if used is not None and used < LEAST_USED:
-        say(f"craft: weak: the noise takes {used:.0%} of its budget; --max-rounds lets it go on")
+    weak = _weakness(job, plan, noise_uri, card)
+    for why in weak:
+        say(f"weak: {why}")
     totals = Totals()
     for result in apply(plan.survey, noise_uri, output.uri, plan.workers.use_gpu, job.class_map):
         totals.add(result)
@@ -149,9 +154,10 @@ def run(job: Job, plan: Plan) -> Manifest:
         notes=[CONTROL] * (plan.config.method == "random"),
     )
     facts = {
-        "config": {"input": job.input, "output": output.uri, **job.given},
+        "config": {"input": job.input, "output": output.uri, **{k: v for k, v in job.given.items() if k != "owner"}},
         "noise": plan.card["noise"],
-        "crafting": {key: card.record.get(key) for key in ("stopped_by", "error", "seconds")},
+        "crafting": {key: card.record.get(key) for key in ("stopped_by", "error", "seconds", "used")},
+        "weak": weak,
         "artifact": {"card_sha256": card.digest},
         "listing_fingerprint": summary.fingerprint,
         "class_names": summary.class_names,
@@ -161,6 +167,24 @@ def run(job: Job, plan: Plan) -> Manifest:
         "versions": versions(),
     }
     return Manifest(output.uri, output.commit(summary.count, totals.records, facts))
+
+
+def _weakness(job: Job, plan: Plan, noise_uri: str, card: NoiseArtifact) -> list[str]:
+    """Returns what speaks against the noise, in one line each."""
+    found = []
+    used = card.record.get("used")
+    if used is not None and used < LEAST_USED:
+        found.append(f"the noise takes {used:.0%} of its budget; --max-rounds lets it go on")
+    if job.options.workers.check == "off":
+        return found
+    if len(plan.survey.summary.class_names) < 2:
+        say("check: one class alone cannot be checked: nothing is there to be told apart")
+        return found
+    checked = check(plan.survey, noise_uri)
+    say(f"check: {checked}")
+    if checked.weak:
+        found.append(f"{checked}; more images, another --method or a larger --epsilon may help")
+    return found
 
 
 def _craft(plan: Plan, noise_uri: str, work: str) -> None:

@@ -32,8 +32,8 @@ def crop_flip(images: Tensor, generator: torch.Generator) -> Tensor:
 def crop(images: Tensor, generator: torch.Generator) -> Tensor:
     """Crops each image at random from itself with a black border, an eighth of its side: uint8 [N,H,W,3] -> the same.
 
-    The border is 4 pixels wide for images of side 32. ``generator`` is the CPU's, wherever the images are: the same seed
-    gives the same crops on every device.
+    The border is 4 pixels wide for images of side 32. ``generator`` is the CPU's, wherever the images are: the same
+    seed gives the same crops on every device.
     """
     count, height, width, _ = images.shape
     pad = max(1, round(height / 8))

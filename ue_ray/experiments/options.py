@@ -38,7 +38,7 @@ class ReproduceOptions(VictimOptions, SourceOptions):
         super().__post_init__()
         choose(self.scale, SCALES, "scale")
         noise = {"epsilon": self.epsilon} | ({} if self.views is None else {"views": self.views})
-        noise_config(noise, ("any",), images=1, side=32)
+        noise_config(noise, ("any", "other"), images=2, side=32)
 
     @property
     def sizes(self) -> Scale:

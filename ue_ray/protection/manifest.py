@@ -53,6 +53,11 @@ class Manifest:
         return float(self.values["max_abs_delta"])
 
     @property
+    def weakness(self) -> str:
+        """What speaks against the noise, in one line; empty where nothing does."""
+        return "; ".join(self.values.get("weak", ()))
+
+    @property
     def noise(self) -> str:
         """The URI of the noise artifact, for ``load_noise`` and ``--artifact``."""
         return f"{self.uri}/noise"

@@ -92,6 +92,12 @@ class WorkerOptions:
         "auto",
     )
 
+    check: Literal["quick", "off"] = option(
+        "quick: before the noise is applied, a small network is trained on some of the images with it and another "
+        "without, and judged on clean ones kept back. Default: off.",
+        "off",
+    )
+
     def __post_init__(self) -> None:
         if self.num_workers < 1:
             raise UserError(f"--num-workers is {self.num_workers}: it must be at least 1")
@@ -177,12 +183,12 @@ def _refuse_ignored(options: ProtectOptions, given: Mapping[str, Any]) -> None:
         raise UserError("--jpeg-quality is for --encoding jpeg")
     if options.source.artifact is not None:
         for name in given:
-            if name in ("preset", "strength", *FOR_CRAFTING, *noise_option_names()):
+            if name in ("preset", "strength", "check", *FOR_CRAFTING, *noise_option_names()):
                 raise UserError(f"{flag(name)} does not go with --artifact, whose noise is made already")
         return
     if options.source.class_map is not None:
         raise UserError("--class-map goes with --artifact: noise is crafted for the input's own classes")
-    config = noise_config(options.noise, ("any",), 1, _ANY_SIDE)
+    config = noise_config(options.noise, ("any", "other"), 2, _ANY_SIDE)
     if not METHODS[config.method].needs_data:
         for name in given:
             if name in FOR_CRAFTING:

@@ -6,15 +6,14 @@ from typing import Any
 
 from ue_ray.errors import choose
 
-# photos: for images that will be published, and so re-compressed and resized. Delta lives on 16x16, whatever their
-# size: what a photo shrunk to 32x32 still shows, a JPEG keeps. Grayscale takes the colours, in which most of such a
-# delta is; from 12/255 on there is enough left for brightness, and there it is crafted for that.
-_GRAYS = {"canvas": 16, "views": "crop,grayscale,grayscale", "max_rounds": 30}
+# photos: for images that will be published, and so re-compressed and resized. Eight cells a side, whatever the photo's
+# size: what a photo shrunk to 32x32 still shows, a JPEG keeps. Brightness outlives grayscale, and takes 12/255.
+_COARSE = {"method": "gratings", "cells": 8}
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "photos": {
-        "low": {"epsilon": "8/255", "canvas": 16, "views": "crop,flip,jpeg,resize", "max_rounds": 30},
-        "mid": {"epsilon": "12/255", **_GRAYS},
-        "high": {"epsilon": "16/255", **_GRAYS},
+        "low": {"epsilon": "8/255", **_COARSE},
+        "mid": {"epsilon": "12/255", **_COARSE, "tint": "brightness"},
+        "high": {"epsilon": "16/255", **_COARSE, "tint": "brightness"},
     }
 }
 

@@ -88,8 +88,25 @@ def test_what_a_system_left_is_no_class_and_no_picture(tmp_path: Path):
         "cat/1.png": b"cat/1.png",
         "dog/1.png": b"dog/1.png",
     }
-    with pytest.raises(UserError, match="only class 'cat'"):
-        make(tmp_path / "one", "cat/1.png", "__MACOSX/cat/._1.png").list()
+    assert make(tmp_path / "one", "cat/1.png", "__MACOSX/cat/._1.png").list().class_names == ["cat"]
+
+
+def test_a_folder_without_folders_is_one_class(tmp_path: Path):
+    source = make(tmp_path / "my photos", "1.jpg", "2.jpg", ".hidden.jpg", ".DS_Store", "@eaDir/1.jpg")
+    listing = source.list()
+    assert listing.class_names == ["my photos"]
+    assert reads(source) == {
+        ".DS_Store": folder.LEFT_BEHIND.reason,
+        ".hidden.jpg": "not inside a class folder",
+        "1.jpg": b"1.jpg",
+        "2.jpg": b"2.jpg",
+        "@eaDir/1.jpg": folder.LEFT_BEHIND.reason,
+    }
+    source.glance()
+
+
+def test_beside_a_class_folder_a_file_has_no_class(tmp_path: Path):
+    assert make(tmp_path, "1.jpg", "a/2.jpg").list().labels().tolist() == [-1, 0]
 
 
 @pytest.fixture
@@ -260,11 +277,10 @@ def test_listing_twice_gives_the_same(tmp_path: Path):
     ("names", "message"),
     [
         ([], "holds no samples"),
-        (["a/1", "a/2"], "only class 'a'; two or more classes"),
-        (["1.png", "2.png"], "holds samples of no class"),
+        ([".1.png", ".2.png"], "holds samples of no class"),
         ([], r"expected one folder a class; found no file\)"),
-        (["1.jpg", "2.jpg", "3.png", "x"], r"found 2 \.jpg files, 1 \.png file, 1 other file at the top\)"),
-        (["1.jpg", "a/2.jpg"], r"expected one folder a class; found 2 \.jpg files\)"),
+        ([".1.jpg", ".2.jpg", ".3.png", ".x"], r"found 2 \.jpg files, 1 \.png file, 1 other file at the top\)"),
+        ([".1.jpg", ".a/2.jpg"], r"expected one folder a class; found 2 \.jpg files\)"),
     ],
 )
 def test_what_cannot_be_protected_is_refused_by_name(names: list[str], message: str, tmp_path: Path):

@@ -62,6 +62,8 @@ def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: s
 def _divide(source: Source, tables: str) -> None:
     listing = source.list()
     labels = listing.table["label"].to_numpy()
+    if len(np.unique(labels[labels != NO_LABEL])) < 2:
+        raise UserError(f"{source.uri}: holds one class; victims tell classes apart: two or more are needed")
     names = np.array(listing.class_names, object)
     trained_on = np.zeros(len(labels), bool)
     trained_on[stratified_rows(labels, TRAINED_ON, seed=0)] = True

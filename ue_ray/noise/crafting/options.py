@@ -13,6 +13,7 @@ from ue_ray.noise.config import Granularity
 
 Schedule = Literal["online", "alternating"]
 Solver = Literal["pgd", "l-bfgs"]
+Tint = Literal["opponent", "brightness"]
 
 
 def parse_views(text: str) -> tuple[str, ...]:
@@ -82,9 +83,14 @@ class GratingsOptions:
     """``cells``: how many cells, each of one colour, a side of the image has."""
 
     cells: int | None = option(
-        "Cells a side. Default: one for each pixel of the canvas. 2, a colour in each quarter, is for drawings and "
-        "digits, which are sharp and have no colours.",
+        "Cells a side. Default: one for each pixel of the canvas where 2 to 54 classes have 100 or more images of at "
+        "most 64 pixels, else 8. 2, a colour in each quarter, is for digits and drawings.",
         None,
+    )
+    tint: Tint = option(
+        "Of 8 and more cells that are asked for: opponent (red against green: photos vary least in that) or brightness "
+        "(red with green: it outlives grayscale, and needs 12/255). Default: opponent.",
+        "opponent",
     )
 
     def __post_init__(self) -> None:

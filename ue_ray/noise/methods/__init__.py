@@ -6,11 +6,11 @@ from collections import UserDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ue_ray.errors import UserError, choose, flag, option_names, with_options
 from ue_ray.noise.budget import Budget
-from ue_ray.noise.config import NoiseConfig, NoiseOptions, NoOptions
+from ue_ray.noise.config import NoiseConfig, NoiseOptions, NoOptions, owner_seed
 from ue_ray.noise.crafting.options import CraftOptions, ErrorMinimizingOptions, GratingsOptions
 
 if TYPE_CHECKING:
@@ -56,9 +56,11 @@ METHODS = Methods(
 )
 
 
-MOST_CODES = 54  # of gratings
-FEWEST_A_CLASS = 100  # images; a grating of fewer is hardly ever seen by the time content is learnt
+MOST_CODES = 54  # of fine gratings
+FEWEST_A_CLASS = 100  # images; a fine grating of fewer is hardly ever seen by the time content is learnt
 LARGEST_SIDE = 64  # pixels; larger images are resized for networks, and lose what lives at the pixel frequency
+PHOTO_CANVAS = 224  # pixels a side, of coarse gratings on larger images than LARGEST_SIDE
+COARSE = 8  # cells a side of gratings that survive resizing, and that few images are enough for
 
 
 def noise_config(
@@ -69,11 +71,18 @@ def noise_config(
     ``images`` is how many it has, ``side`` at which a surrogate sees them. Raises UserError for an option that the
     method does not have, and for a value that makes no sense.
     """
+    if {"owner", "seed"} <= given.keys():
+        raise UserError("--owner and --seed both say by what the noise is drawn: give one")
     names = option_names(NoiseOptions)
     noise = with_options(NoiseOptions, {name: value for name, value in given.items() if name in names})
     own = {name: value for name, value in given.items() if name not in names}
-    name = noise.method or default_method(noise, own, len(class_names), images, side)
+    grain = _grain(noise, len(class_names), images, side)
+    name = noise.method or default_method(noise, own, grain)
+    if name == "gratings" and grain == "coarse":
+        own.setdefault("cells", COARSE)
     method = METHODS[choose(name, METHODS, "method")]
+    if method.needs_data and len(class_names) < 2:
+        raise UserError(f"method {name} tells classes apart, and there is one: use gratings, which need no other class")
     choose(noise.granularity, method.granularities, "granularity", f" for method {name}")
     budget = Budget(noise.epsilon, noise.norm)
     has = option_names(method.Options)
@@ -81,30 +90,44 @@ def noise_config(
         choices = ", ".join(map(flag, has)) or "none of its own"
         raise UserError(f"{flag(unknown[0])} is no option of method {name}; it has {choices}")
     seen = side if noise.image_size is None else noise.image_size
+    # Photos of one owner vary in size from time to time, and are to carry the same noise.
+    own_canvas = PHOTO_CANVAS if name == "gratings" and grain == "coarse" and seen > LARGEST_SIDE else seen
     return NoiseConfig(
         method=name,
         granularity=noise.granularity,
         budget=budget,
         class_names=tuple(class_names),
         image_size=seen,
-        canvas=noise.canvas if noise.canvas is not None else noise.patch or seen,
+        canvas=noise.canvas if noise.canvas is not None else noise.patch or own_canvas,
         patch=noise.patch,
-        seed=noise.seed,
+        seed=noise.seed if noise.owner is None else owner_seed(noise.owner),
         options=method.resolve(noise.granularity, budget, own, images, gpu),
     )
 
 
-def default_method(noise: NoiseOptions, own: Mapping[str, Any], classes: int, images: int, side: int) -> str:
-    """Returns the method that protects such a collection best, by what was measured (docs/log.md).
+Grain = Literal["fine", "coarse", "none"]
 
-    Gratings hold whatever the content, but a network must see each of them often, and at its own size. ``own``: the
-    methods' own options that are given; one that gratings do not have asks for crafting.
+
+def _grain(noise: NoiseOptions, classes: int, images: int, side: int) -> Grain:
+    """Returns which gratings protect such a collection, by what was measured (docs/log.md).
+
+    Fine ones, at the pixel frequency, hold best, but a network must see each of them often, and at its own size. Coarse
+    ones outlive resizing and need few images. For more classes of many small images neither was measured.
     """
-    often = 2 <= classes <= MOST_CODES and images >= FEWEST_A_CLASS * classes
-    own_size = side <= LARGEST_SIDE and noise.canvas is None and noise.patch is None
-    if not set(own) <= set(option_names(GratingsOptions)):
+    small = side <= LARGEST_SIDE and noise.canvas is None and noise.patch is None
+    if not small or images < FEWEST_A_CLASS * classes or classes < 2:
+        return "coarse"
+    return "fine" if classes <= MOST_CODES else "none"
+
+
+def default_method(noise: NoiseOptions, own: Mapping[str, Any], grain: Grain) -> str:
+    """Returns gratings, where there are some for such a collection and no option asks for crafting.
+
+    ``own``: the methods' own options that are given. A canvas or a patch is for crafted noise.
+    """
+    if not set(own) <= set(option_names(GratingsOptions)) or noise.canvas or noise.patch:
         return "error-minimizing"
-    return "gratings" if own or (often and own_size) else "error-minimizing"
+    return "gratings" if own or grain != "none" else "error-minimizing"
 
 
 def new_method(config: NoiseConfig, compute: Compute) -> NoiseMethod:

@@ -26,8 +26,11 @@ class Gratings(DataFreeMethod):
     nothing. Whatever the crop or the mirror, a network can tell which waves there are in which channel, and whether
     two channels with the same wave go up and down together: 54 codes. The classes get codes as far apart as there are.
 
-    A class alone, or one of more than 54, draws its code by its own name, another one in each quarter of the image.
-    Measured in docs/log.md. Like other noise at the pixel frequency it does not outlive blur, JPEG and resizing.
+    A class alone, one of more than 54, and any class of coarse gratings (``cells``) draws its code by its own name,
+    another one in each quarter of the image: the same whoever else is protected. Coarse gratings outlive JPEG and
+    resizing; fine ones do not. In a coarse one red goes up where green goes down: of all that is as large as this,
+    photos vary least in red against green. Where both go up together (``tint``), grayscale leaves most of it. Measured
+    in docs/log.md.
     """
 
     Options = GratingsOptions
@@ -39,12 +42,14 @@ class Gratings(DataFreeMethod):
     @cached_property
     def codes(self) -> dict[str, np.ndarray]:
         """The tiles of each class, int64 [b,b,3,2,2] of +-1: one for each of its b x b blocks."""
-        tiles, seen = _drawings() if self.cells < FEWEST_CELLS else _gratings()
         names, generator = self.config.class_names, np.random.default_rng(self.config.seed)
-        if 1 < len(names) <= len(tiles):
-            chosen = generator.permutation(_farthest(seen, len(names), generator))
-            return {name: tiles[code][None, None] for name, code in zip(names, chosen, strict=True)}
-        blocks = 2 if self.cells >= FEWEST_CELLS else 1
+        tiles, blocks = _coarse(-1 if self.options.tint == "opponent" else 1), 2
+        if self.options.cells is None or self.cells < FEWEST_CELLS:
+            tiles, seen = _drawings() if self.cells < FEWEST_CELLS else _gratings()
+            if 1 < len(names) <= len(tiles):
+                chosen = generator.permutation(_farthest(seen, len(names), generator))
+                return {name: tiles[code][None, None] for name, code in zip(names, chosen, strict=True)}
+            blocks = 1 if self.cells < FEWEST_CELLS else 2
         draws = [own_generator(self.config.seed, name).integers(len(tiles), size=(blocks, blocks)) for name in names]
         return {name: tiles[draw] for name, draw in zip(names, draws, strict=True)}
 
@@ -72,6 +77,12 @@ def _gratings() -> tuple[np.ndarray, np.ndarray]:
     seen = np.einsum("nkc,nkd->nkcd", amplitudes, amplitudes).reshape(len(tiles), -1)
     seen, first = np.unique(seen, axis=0, return_index=True)
     return tiles[first], seen
+
+
+def _coarse(green: int) -> np.ndarray:
+    """Returns 36 tiles, int64 [N,3,2,2]: a wave for red and, times ``green``, for green; one for blue; both signs."""
+    waves = [sign * np.array(wave) for wave in WAVES.values() for sign in (1, -1)]
+    return np.array([(wave, green * wave, blue) for wave, blue in product(waves, repeat=2)])
 
 
 def _drawings() -> tuple[np.ndarray, np.ndarray]:

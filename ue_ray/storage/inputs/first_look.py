@@ -31,7 +31,7 @@ def first_look(source: Source, listing: Listing, handling: Handling = DEFAULT_HA
     """Reads one readable image of each class, and all files of a class that has none.
 
     The files of a dropped class stay in the listing, without a label and with the reason why each cannot be read.
-    Raises UserError where fewer than two classes are left.
+    Raises UserError where no class is left.
     """
     labels = listing.labels()
     rejected: dict[int, str] = {}

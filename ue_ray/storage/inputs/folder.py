@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.storage.filesystem import open_store
-from ue_ray.storage.inputs.labels import classes, first_names, is_table, numbered, read_table, unlabelled
+from ue_ray.storage.inputs.labels import classes, first_names, is_table, numbered, own_name, read_table, unlabelled
 from ue_ray.storage.inputs.listing import CHUNK_ROWS, NO_LABEL, Listing, by_chunks, ids_of, in_one, links_left
 from ue_ray.storage.inputs.visible import left_behind
 from ue_ray.storage.local import LocalStore
@@ -41,12 +41,13 @@ TOO_LARGE = ReadFailure(f"file larger than {MAX_FILE_BYTES >> 30} GiB")
 class FolderSource:
     """Every file below ``uri``, in the byte order of their paths.
 
-    The label is that of the top folder (files at the top, or in a hidden top folder such as ``.cache``, have none), or
-    what ``labels`` says: a key pattern, or the URI of a table (``open_source`` has the rules). It is an index into the
-    sorted class names. Files without one, and empty objects that only mark a folder, are listed with label -1 and read
-    as failures. Links are followed to what lies inside ``uri``, or anywhere with ``follow_links``; the others are
-    listed without a label, and named in the listing's ``note``. ``uri`` is the folder of ``split``, where there is one
-    of several ``splits`` beside each other.
+    The label is that of the top folder (files at the top, or in a hidden top folder such as ``.cache``, have none); of
+    a folder without folders it is its own name: somebody's photos are one class. Or it is what ``labels`` says: a key
+    pattern, or the URI of a table (``open_source`` has the rules). It is an index into the sorted class names. Files
+    without one, and empty objects that only mark a folder, are listed with label -1 and read as failures. Links are
+    followed to what lies inside ``uri``, or anywhere with ``follow_links``; the others are listed without a label, and
+    named in the listing's ``note``. ``uri`` is the folder of ``split``, where there is one of several ``splits`` beside
+    each other.
     """
 
     uri: str
@@ -62,7 +63,7 @@ class FolderSource:
         """Raises the UserError of ``list`` that GLANCE files, the top folders, or a table of labels show."""
         first = [*islice(self._walk(), GLANCE + 1)]
         more = len(first) > GLANCE
-        if not more or (self.labels is None and self._most_classes() < 2):
+        if not more or (self.labels is None and not self._folders()):
             self._listing(iter(first[:GLANCE]), " and more" * more)
         elif self.labels is not None and is_table(self.labels):
             read_table(self.labels)
@@ -73,7 +74,7 @@ class FolderSource:
         except OSError as error:
             raise UserError(f"{self.uri}: cannot list the folder: {one_line(error)}") from error
 
-    def _most_classes(self) -> int:
+    def _folders(self) -> int:
         """How many classes there can be: what is no file at the top, and not hidden."""
         entries = open_store(self.uri).entries()
         return sum(not (entry.is_file or entry.base_name.startswith(".")) for entry in entries)
@@ -85,12 +86,15 @@ class FolderSource:
         sizes = pc.if_else(links, 0, sizes)
         unused = pc.or_(pc.or_(links, _markers(paths, sizes)), left_behind(keys))
         names = pc.if_else(unused, None, classes(keys, self.labels))
+        if self.labels is None and names.null_count == len(names):
+            at_top = pc.match_substring_regex(keys, r"^[^./][^/]*$")
+            names = pc.if_else(pc.or_(unused, pc.invert(at_top)), None, own_name(self.uri))
         labels, class_names = numbered(names)
         columns = {"sample_id": ids_of(paths), "key": keys, "label": labels, "nbytes": sizes, "path": paths}
         count = pc.sum(links).as_py()
         note = links_left(count, keys.filter(links)[0].as_py()) if count else ""
         expected = "one folder a class" if self.labels is None else f"labels by {self.labels}"
-        if len(class_names) < 2:
+        if not class_names:
             expected = f"{expected}; found {_kinds(keys)}{more}" + f"; {note}" * bool(note)
         listing = Listing(pa.table(columns), class_names, note=note).check(f"{self.uri} (expected {expected})")
         pa.default_memory_pool().release_unused()  # what sorting took; the process lives on beside the listing

@@ -57,6 +57,11 @@ def classes(keys: pa.ChunkedArray, labels: str | None) -> pa.ChunkedArray:
     return _from_table(keys, labels) if is_table(labels) else _captured(keys, _expression(labels))
 
 
+def own_name(uri: str) -> str:
+    """The last name of a folder's URI: the class of a folder that is one class."""
+    return _path(uri).rstrip("/").rpartition("/")[2] or "images"
+
+
 def numbered(names: pa.ChunkedArray) -> tuple[pa.ChunkedArray, list[str]]:
     """Class names a row -> labels int64 (-1 for null) and the sorted names that they are indices of."""
     distinct = names.unique().drop_null()

@@ -141,8 +141,8 @@ class Listing:
     def check(self, where: str) -> "Listing":
         """Return self if it can be protected; else raise UserError, naming ``where``.
 
-        Refused: no samples, repeated ids, classes of one name, labels outside ``class_names``, fewer than two classes
-        with samples.
+        Refused: no samples, repeated ids, classes of one name, labels outside ``class_names``, no class with
+        samples.
         """
         if len(set(self.class_names)) < len(self.class_names):
             name, count = Counter(self.class_names).most_common(1)[0]
@@ -159,10 +159,8 @@ class Listing:
             )
         if (twice := repeated(self.table["sample_id"])) is not None:
             raise UserError(f"{where}: sample_id {twice} appears more than once; ids must be unique")
-        found = np.unique(labels[labels != NO_LABEL])
-        if len(found) < 2:
-            only = f"only class {self.class_names[found[0]]!r}" if len(found) else "no class"
-            raise UserError(f"{where}: holds samples of {only}; two or more classes are needed")
+        if not (labels != NO_LABEL).any():
+            raise UserError(f"{where}: holds samples of no class")
         return self
 
 

@@ -1,0 +1,84 @@
+"""A quick check of a noise on some of the images that it is for: what a small network learns from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ue_ray.evaluation.recipes import RECIPES
+from ue_ray.evaluation.training import TrainingPlan
+from ue_ray.evaluation.victim import run_victim
+from ue_ray.images.codec import resize
+from ue_ray.images.labelled import LabelledImages
+from ue_ray.learning.compute import Compute
+from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.methods import open_noise
+
+NETWORK = "resnet9"
+LARGEST_SIDE = 64  # pixels at which the network sees images
+MOST_PIXELS = 1000 * 32**2  # of all images together: some ten seconds on a core
+HELD_OUT = 0.25  # of each class, to judge by
+LEAST_GAIN = 0.2  # over chance, of the network trained on clean images: below it, it has learnt too little to compare
+MOST_LEARNT = 0.5  # share of that gain that a network may still learn from protected images
+
+
+@dataclass(frozen=True)
+class SelfCheck:
+    """Balanced accuracies in [0, 1] on clean images kept back, of networks trained on clean and on protected ones.
+
+    ``images``: how many both were trained on; ``chance``: one over the number of classes.
+    """
+
+    images: int
+    chance: float
+    clean: float
+    protected: float
+
+    @property
+    def learnt(self) -> float | None:
+        """The share of what clean images teach that is still learnt; None where those teach too little to say."""
+        gain = self.clean - self.chance
+        return None if gain < LEAST_GAIN else max(0.0, (self.protected - self.chance) / gain)
+
+    @property
+    def weak(self) -> bool:
+        return self.learnt is not None and self.learnt > MOST_LEARNT
+
+    def __str__(self) -> str:
+        says = f"trained on {self.images:,} images, a network knows {100 * self.clean:.0f} % of others, and " + (
+            f"{100 * self.protected:.0f} % when they carry the noise; chance is {100 * self.chance:.0f} %"
+        )
+        return says if self.learnt is not None else f"{says}: too few images to tell"
+
+
+def check_noise(images: LabelledImages, artifact: NoiseArtifact, compute: Compute, seed: int = 0) -> SelfCheck:
+    """Trains the network twice, by the fast recipe.
+
+    ``images``: a few of each class, at the side at which the noise sees them; at least two classes.
+    """
+    order = np.random.default_rng(seed).permutation(len(images))
+    rank = np.empty(len(images), np.int64)
+    for label in np.unique(images.labels):
+        own = order[images.labels[order] == label]
+        rank[own] = np.arange(len(own)) >= max(1, round(HELD_OUT * len(own)))
+    train, kept = images.take(np.flatnonzero(rank == 1)), images.take(np.flatnonzero(rank == 0))
+    noise = open_noise(artifact, compute)
+    protected = replace(train, images=np.stack(noise.protect(list(train.images), train.labels, train.sample_ids)))
+    recipe = RECIPES["fast"]
+    plan = TrainingPlan(NETWORK, recipe.epochs, seed, 32, recipe.learning_rate, "crop-flip", "fast")
+    clean_score, score = (
+        run_victim(_seen(each), _seen(kept), name, "none", plan, compute)["balanced_test_accuracy"]
+        for name, each in (("clean", train), ("protected", protected))
+    )
+    return SelfCheck(len(train), 1 / len(np.unique(images.labels)), clean_score, score)
+
+
+def most_images(side: int) -> int:
+    """Returns how many images of ``side`` pixels a side are enough, so that the check stays quick."""
+    return MOST_PIXELS // min(side, LARGEST_SIDE) ** 2
+
+
+def _seen(images: LabelledImages) -> LabelledImages:
+    side = min(images.images.shape[1], LARGEST_SIDE)
+    return replace(images, images=np.stack([resize(image, side) for image in images.images]))
