@@ -66,10 +66,16 @@ def test_a_step_with_nesterov_and_smoothing_by_hand():
     ],
 )
 def test_what_is_not_given_hangs_on_the_recipe_and_the_number_of_images(given, images, expected):
-    options = EvaluateOptions(**given).resolved(images)
+    options = EvaluateOptions(**given).resolved(images, gpu=False)
     assert (options.recipe, options.epochs, options.learning_rate, options.seeds) == expected
-    assert [plan.seed for plan in options.plans] == list(expected[3])
+    assert [plan.seed for plan in options.plans] == 2 * list(expected[3])
     assert {plan.recipe for plan in options.plans} == {expected[0]}
+
+
+@pytest.mark.parametrize(("gpu", "network"), [(False, "resnet9"), (True, "resnet18")])
+def test_by_default_a_verdict_rests_on_both_input_layers(gpu, network):
+    assert EvaluateOptions().resolved(10, gpu).victims == (network, f"whitened-{network}")
+    assert EvaluateOptions(victims=("vgg11",)).resolved(10, gpu).victims == ("vgg11",)
 
 
 def test_an_unknown_recipe_or_victim_is_named():

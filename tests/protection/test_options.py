@@ -13,7 +13,7 @@ def test_what_is_given_wins_over_a_preset_even_where_it_is_the_default():
     options = protect_options({"preset": "photos", "epsilon": "8/255"})
     config = noise_config(options.noise, ["ada", "bob"], images=1000, side=64)
     assert config.budget.epsilon == pytest.approx(8 / 255)
-    assert config.options == {"cells": 8, "tint": "brightness"}
+    assert config.options == {"cells": 8, "tint": "opponent"}
 
 
 def test_none_is_not_given():

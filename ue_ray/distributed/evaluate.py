@@ -62,7 +62,7 @@ def carry_out(job: Job) -> Evaluation:
     started = time.monotonic()
     with causes(job.output):
         plan = make_plan(job)
-        job = replace(job, options=job.options.resolved(plan.surveys["clean"].summary.count))
+        job = replace(job, options=job.options.resolved(plan.surveys["clean"].summary.count, cluster.gpus() > 0))
         return report(job, run(job, plan), started)
 
 
@@ -143,7 +143,7 @@ def victim_runs(job: Job, plan: Plan, digests: Mapping[str, str], control: Budge
             training, train_set, name, identities[train_set], identities["test"], plan.side,
             workers=options.workers_per_victim,
         )
-        for model in options.victims
+        for model in options.victims or ()
         for name in options.countermeasures
         for train_set in ("clean", "control", "protected")
         for training in options.plans

@@ -86,11 +86,11 @@ class EvaluateOptions(VictimOptions, SourceOptions):
         (),
         parse_seeds,
     )
-    victims: Sequence[str] = option(
-        "Networks, separated by commas: resnet9, resnet18, resnet50, vgg11, densenet121, inception-resnet, "
-        "inception-resnet-small; each also as whitened-NAME, behind a whitening layer: a verdict should rest "
-        "on both. Default: resnet18.",
-        ("resnet18",),
+    victims: Sequence[str] | None = option(
+        "Networks, separated by commas: resnet9, resnet9-wide, resnet18, resnet50, vgg11, densenet121, "
+        "inception-resnet, inception-resnet-small; each also as whitened-NAME, behind a whitening layer: a verdict "
+        "should rest on both. Default: resnet18 and whitened-resnet18 where there is a GPU, else the same of resnet9.",
+        None,
         listed,
     )
     recipe: str = option(
@@ -132,10 +132,11 @@ class EvaluateOptions(VictimOptions, SourceOptions):
 
         super().__post_init__()
         for name in ("victims", "controls", "countermeasures"):
-            check_sequence(self, name, str)
-        if not self.victims:
+            if getattr(self, name) is not None:
+                check_sequence(self, name, str)
+        if self.victims is not None and not self.victims:
             raise UserError("--victims is empty: name at least one network")
-        for name in self.victims:
+        for name in self.victims or ():
             check_model(name.removeprefix(PREFIX))
         choose(self.recipe, RECIPES, "recipe")
         choose_all(",".join(self.controls), CONTROLS, "control")
@@ -157,13 +158,16 @@ class EvaluateOptions(VictimOptions, SourceOptions):
         own = {"labels": self.test_labels or self.labels, "split": self.test_split}
         return {name: value for name, value in {**self.source, **own}.items() if value is not None}
 
-    def resolved(self, images: int) -> EvaluateOptions:
-        """Returns these options with those filled in that hang on the recipe and on the number of training images."""
+    def resolved(self, images: int, gpu: bool) -> EvaluateOptions:
+        """Returns these options with those filled in that hang on the recipe, on the number of training images, and on
+        there being a GPU."""
         from ue_ray.evaluation.recipes import RECIPES
+        from ue_ray.learning.models.whitening import PREFIX
 
-        recipe = RECIPES[self.recipe]
+        recipe, network = RECIPES[self.recipe], "resnet18" if gpu else "resnet9"
         return replace(
             self,
+            victims=(network, PREFIX + network) if self.victims is None else self.victims,
             seeds=self.seeds or ((0, 1, 2) if images <= FEW_IMAGES else (0,)),
             epochs=self.epochs or recipe.epochs,
             learning_rate=self.learning_rate or recipe.learning_rate,
@@ -176,6 +180,7 @@ class EvaluateOptions(VictimOptions, SourceOptions):
 
         assert self.epochs is not None
         assert self.learning_rate is not None
+        assert self.victims is not None
         return [
             TrainingPlan(name, self.epochs, seed, self.batch_size, self.learning_rate, self.augmentation, self.recipe)
             for name in self.victims

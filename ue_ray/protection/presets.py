@@ -7,13 +7,13 @@ from typing import Any
 from ue_ray.errors import choose
 
 # photos: for images that will be published, and so re-compressed and resized. Eight cells a side, whatever the photo's
-# size: what a photo shrunk to 32x32 still shows, a JPEG keeps. Brightness outlives grayscale, and takes 12/255.
+# size: what a photo shrunk to 32x32 still shows, a JPEG keeps.
 _COARSE = {"method": "gratings", "cells": 8}
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "photos": {
         "low": {"epsilon": "8/255", **_COARSE},
-        "mid": {"epsilon": "12/255", **_COARSE, "tint": "brightness"},
-        "high": {"epsilon": "16/255", **_COARSE, "tint": "brightness"},
+        "mid": {"epsilon": "12/255", **_COARSE},
+        "high": {"epsilon": "16/255", **_COARSE},
     }
 }
 

@@ -89,7 +89,7 @@ class GratingsOptions:
     )
     tint: Tint = option(
         "Of 8 and more cells that are asked for: opponent (red against green: photos vary least in that) or brightness "
-        "(red with green: it outlives grayscale, and needs 12/255). Default: opponent.",
+        "(red with green: it outlives grayscale from 12/255 on, and is less certain). Default: opponent.",
         "opponent",
     )
 
