@@ -49,7 +49,10 @@ TABLE: dict[str, dict[str, Any] | None] = {
 GRAY = {"epsilon": "16/255", "max_rounds": 30}
 MOSTLY_GRAY = GRAY | {"canvas": 16, "views": "crop,grayscale,grayscale"}
 RECIPES = TABLE | {
-    **{f"coarse-{level}": {"method": "gratings", "cells": 8, "epsilon": f"{level}/255"} for level in (8, 12, 16)},
+    **{
+        f"brightness-{level}": preset("photos", "mid") | {"epsilon": f"{level}/255", "tint": "brightness"}
+        for level in (12, 16)
+    },
     "canvas-8": {"canvas": 8},
     "canvas-16": {"canvas": 16},
     "canvas-16-views": {"canvas": 16, "views": "crop,flip,jpeg,resize", "max_rounds": 30},

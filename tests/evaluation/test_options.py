@@ -23,3 +23,12 @@ def test_what_is_named_twice_is_refused(option, text, said):
     if option in ("seeds", "track"):
         with pytest.raises(UserError, match=said):
             read_options(ReproduceOptions, {option: text})
+
+
+def test_an_experiment_takes_the_recipes_epochs_and_learning_rate():
+    assert (ReproduceOptions().sizes.epochs, ReproduceOptions().sizes.learning_rate) == (10, 0.05)
+    fast = ReproduceOptions(recipe="fast")
+    assert (fast.sizes.epochs, fast.sizes.learning_rate, fast.sizes.victim) == (12, 0.12, "resnet9")
+    assert ReproduceOptions(recipe="fast", epochs=3).sizes.epochs == 3
+    with pytest.raises(UserError, match="unknown recipe 'slow': choose one of fast, paper"):
+        ReproduceOptions(recipe="slow")

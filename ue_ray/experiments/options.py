@@ -31,17 +31,30 @@ class ReproduceOptions(VictimOptions, SourceOptions):
     class_map: str | None = option('transfer: a JSON file, {"class of --data": "class of --other", ...}.', None)
     epsilon: str | float = option("The budget, where an experiment does not set it. Default: 8/255.", "8/255")
     views: str | None = option("As for protect.", None)
-    epochs: int | None = option("Default: the scale's.", None)
+    recipe: str = option(
+        "How victims are trained: paper (Appendix B; docs/paper.md records it) or fast (one cycle to 0.12, 12 epochs: "
+        "stronger victims). Default: paper.",
+        "paper",
+    )
+    epochs: int | None = option("Default: the scale's; 12 for the recipe fast.", None)
 
     def __post_init__(self) -> None:
+        from ue_ray.evaluation.recipes import RECIPES
+
         check_at_least(self, {"epochs": 1})
         super().__post_init__()
         choose(self.scale, SCALES, "scale")
+        choose(self.recipe, RECIPES, "recipe")
         noise = {"epsilon": self.epsilon} | ({} if self.views is None else {"views": self.views})
         noise_config(noise, ("any", "other"), images=2, side=32)
 
     @property
     def sizes(self) -> Scale:
-        """The scale, with the epochs that are asked for."""
+        """The scale, with what the recipe says, and the epochs that are asked for."""
+        from ue_ray.evaluation.recipes import RECIPES
+
         scale = SCALES[self.scale]
+        if self.recipe == "fast":
+            fast = RECIPES["fast"]
+            scale = replace(scale, epochs=fast.epochs, learning_rate=fast.learning_rate)
         return scale if self.epochs is None else replace(scale, epochs=self.epochs)

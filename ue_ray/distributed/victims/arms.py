@@ -52,7 +52,9 @@ def train_arms(
 def _run(arm: Arm, seed: int, options: ReproduceOptions, side: int, identities: Mapping[str, str]) -> VictimRun:
     scale = options.sizes
     model = arm.victim or scale.victim
-    plan = TrainingPlan(model, scale.epochs, seed, scale.batch_size, scale.learning_rate, options.augmentation)
+    plan = TrainingPlan(
+        model, scale.epochs, seed, scale.batch_size, scale.learning_rate, options.augmentation, options.recipe
+    )
     sources = ["clean", *arm.mix.needs, *(["other"] if arm.mix.joined else [])]
     train = " ".join([json.dumps(asdict(arm.mix)), *(identities[name] for name in sources)])
     test = identities["test"] + (f" triggered {identities[arm.trigger]}" if arm.trigger else "")

@@ -96,4 +96,4 @@ def worst_case(rows: Sequence[SummaryRow]) -> str | None:
 
 
 def _learned_most(rows: Sequence[SummaryRow]) -> SummaryRow:
-    return max(rows, key=lambda row: row.sets["protected"].final.mean)
+    return max(rows, key=lambda row: row.sets["protected"].balanced.mean)
