@@ -63,6 +63,8 @@ class Compute:
         Small networks are bound by the launches of their kernels: two a pass instead of hundreds. ``images``: float32
         [N,3,S,S] on a GPU, without gradient: none reaches the images of a captured pass.
         """
+        # Gradients are added up on another stream than they were captured on; torch orders the two, and warns of it.
+        getattr(torch.autograd.graph, "set_warn_on_accumulate_grad_stream_mismatch", bool)(False)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16, cache_enabled=False):
             return torch.cuda.make_graphed_callables(model, (images.clone(),))  # type: ignore[return-value]
 

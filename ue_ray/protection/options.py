@@ -50,12 +50,13 @@ class NoiseSource:
     """Where the noise comes from, if not from the options below."""
 
     preset: str | None = option(
-        "photos: a delta that outlives JPEG and resizing, for images to be published. Options given beside it win.",
+        "photos: coarse gratings, which outlive JPEG and resizing, for images to be published. Options given beside "
+        "it win.",
         None,
     )
     strength: str | None = option(
-        "Of the preset: low (8/255; PSNR 32 dB, SSIM 0.96), mid (12/255; 31 dB, 0.95) or high (16/255; 28 dB, 0.92). "
-        "From mid on it outlives grayscale too (docs/survival.md). Default: mid.",
+        "Of the preset: low (8/255), mid (12/255) or high (16/255); docs/survival.md says what each keeps and how it "
+        "looks. Default: mid.",
         None,
     )
     artifact: str | None = option("Apply this noise artifact (another output's noise/ folder); craft nothing.", None)

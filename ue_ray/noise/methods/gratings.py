@@ -15,6 +15,7 @@ from ue_ray.noise.crafting.options import GratingsOptions
 
 WAVES = {"columns": ((1, -1), (1, -1)), "rows": ((1, 1), (-1, -1)), "checkerboard": ((1, -1), (-1, 1))}
 SIGNS = ((1, 1, 1), (1, 1, -1), (1, -1, 1), (-1, 1, 1))  # a shift by a cell turns all three round: four, not eight
+TURNED = 0.25  # of the parts of a sample's drawing
 FEWEST_CELLS = 8  # a side, from which on there are enough waves to call it a grating
 
 
@@ -55,17 +56,22 @@ class Gratings(DataFreeMethod):
 
     def draw(self, class_name: str, sample_id: str | None) -> Tensor:
         """A class's gratings. Sample-wise, a wave may start with its crest or its trough, drawn by the sample for each
-        of 16 parts of the image: the class is told as well, and the mean of its samples' deltas tells nothing."""
+        of 16 parts of the image: the class is told as well, and the mean of its samples' deltas tells nothing. Drawings
+        have no wave to shift: in a quarter of the parts, drawn by the sample, all their colours are turned round."""
         side, code = self.config.canvas, self.codes[class_name]
         place = np.arange(side)
         cell, block, part = (place * count // side for count in (self.cells, len(code), 4))
         shift = np.zeros((2, side, side), np.int64)
+        turned = np.ones((side, side), np.int64)
         if sample_id is not None:
-            own = own_generator(self.config.seed, sample_id).integers(0, 2, (2, 4, 4))
-            shift = own[:, part[:, None], part]
+            own = own_generator(self.config.seed, sample_id)
+            if self.cells < FEWEST_CELLS:
+                turned = np.where(own.random((4, 4)) < TURNED, -1, 1)[part[:, None], part]
+            else:
+                shift = own.integers(0, 2, (2, 4, 4))[:, part[:, None], part]
         rows, columns = (cell[:, None] + shift[0]) % 2, (cell + shift[1]) % 2
         signs = code[block[:, None], block, :, rows, columns]  # [side,side,3]
-        return torch.from_numpy(signs).permute(2, 0, 1) * self.config.budget.epsilon
+        return torch.from_numpy(signs * turned[..., None]).permute(2, 0, 1) * self.config.budget.epsilon
 
 
 def _gratings() -> tuple[np.ndarray, np.ndarray]:
