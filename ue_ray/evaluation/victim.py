@@ -76,6 +76,11 @@ def purified(data: LabelledImages, countermeasure: Countermeasure) -> LabelledIm
     return replace(data, images=countermeasure.purify(data.images))
 
 
+def purified_test(data: LabelledImages, countermeasure: Countermeasure) -> LabelledImages:
+    """Returns test images as a taker who uses the countermeasure is tested on them."""
+    return replace(data, images=countermeasure.purify_test(data.images))
+
+
 def check_class_names(names: Mapping[str, Sequence[str]], reference: str) -> None:
     """Raises UserError for a data set that has a class which the data set ``reference`` does not have.
 
