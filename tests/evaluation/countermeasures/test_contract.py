@@ -35,10 +35,12 @@ TABLE = {  # name -> what it changes
     "gaussian-blur": "purify",
     "gaussian-blur-0.5": "purify",
     "median": "purify",
+    "orthogonal-projection": "purify all",
     "coin": "augment",
     "adversarial-training-8": "augment",
     "early-stopping": None,
 }
+LABELS = np.arange(20) // 2
 WITHOUT_CHANCE = ("jpeg-10-after",)  # of those that augment
 
 
@@ -74,16 +76,18 @@ def test_contract(name, images):
     countermeasure = parse(name)
     before = images.copy()
     images.flags.writeable = False  # as arrays from an object store are
-    purified = countermeasure.purify(images)
+    purified = countermeasure.purify_all(images, LABELS)
     images.flags.writeable = True
     np.testing.assert_array_equal(images, before)
     assert (purified.shape, purified.dtype) == (images.shape, images.dtype)
-    assert countermeasure.purifies == (TABLE[name] == "purify")
+    assert countermeasure.purifies == (TABLE[name] in ("purify", "purify all"))
     assert np.array_equal(purified, images) != countermeasure.purifies
-    np.testing.assert_array_equal(parse(name).purify(images), purified)  # always in the same way
-    np.testing.assert_array_equal(countermeasure.purify(images[7:8]), purified[7:8])  # each image by itself
+    np.testing.assert_array_equal(parse(name).purify_all(images, LABELS), purified)  # always in the same way
+    if TABLE[name] != "purify all":
+        np.testing.assert_array_equal(countermeasure.purify(images[7:8]), purified[7:8])  # each image by itself
     assert list(inspect.signature(countermeasure.purify).parameters) == ["images"]  # it knows of nothing else
-    assert countermeasure.purify(images[:, :13, :13]).shape == (20, 13, 13, 3)
+    assert list(inspect.signature(countermeasure.purify_all).parameters) == ["images", "labels"]
+    assert countermeasure.purify_all(images[:, :13, :13], LABELS).shape == (20, 13, 13, 3)
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -223,8 +227,9 @@ def test_an_unknown_name_lists_the_choices(name):
     assert str(caught.value) == (
         f"unknown countermeasure {name!r}: choose among none, cutout, mixup, cutmix, fast-autoaugment, autoaugment, "
         "randaugment, grayscale, grayscale-train, jpeg-1 ... jpeg-100, jpeg-1-after ... jpeg-100-after, resize-half, "
-        "bit-depth-1 ... bit-depth-7, gaussian-blur, gaussian-blur-0.5 ... gaussian-blur-5, median, coin, "
-        "adversarial-training-1 ... adversarial-training-32, early-stopping, several with +, such as grayscale+jpeg-10"
+        "bit-depth-1 ... bit-depth-7, gaussian-blur, gaussian-blur-0.5 ... gaussian-blur-5, median, "
+        "orthogonal-projection, coin, adversarial-training-1 ... adversarial-training-32, early-stopping, several with "
+        "+, such as grayscale+jpeg-10"
     )
 
 

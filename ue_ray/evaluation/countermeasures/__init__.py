@@ -25,6 +25,7 @@ from ue_ray.evaluation.countermeasures.jpeg import Jpeg
 from ue_ray.evaluation.countermeasures.median import Median
 from ue_ray.evaluation.countermeasures.mixup import Mixup
 from ue_ray.evaluation.countermeasures.none import Nothing
+from ue_ray.evaluation.countermeasures.orthogonal_projection import OrthogonalProjection
 from ue_ray.evaluation.countermeasures.resize import Resize
 
 __all__ = ["COUNTERMEASURES", "Countermeasure", "parse"]
@@ -43,6 +44,7 @@ COUNTERMEASURES: dict[str, type[Countermeasure]] = {
     "bit-depth": BitDepth,
     "gaussian-blur": GaussianBlur,
     "median": Median,
+    "orthogonal-projection": OrthogonalProjection,
     "coin": Coin,
     "adversarial-training": AdversarialTraining,
     "early-stopping": EarlyStopping,

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 
 class Countermeasure(ABC):
-    """A subclass overrides ``purify`` (once, before training), ``augment`` (every batch) or ``held_out``.
+    """A subclass overrides ``purify`` or ``purify_all`` (once, before training), ``augment`` (every batch) or
+    ``held_out``.
 
     It sees images and labels. It does not know whether the images are protected, nor by which method.
     """
@@ -43,14 +44,22 @@ class Countermeasure(ABC):
         """
         return images
 
+    def purify_all(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Changes all training images once, before training: uint8 [n,S,S,3] and labels int64 [n] -> the same images.
+
+        Overridden, instead of ``purify``, by what must see them together. In the same way every time.
+        """
+        return self.purify(images)
+
     def purify_test(self, images: np.ndarray) -> np.ndarray:
         """Changes test images, as ``purify`` does: only with ``on_test``."""
         return self.purify(images) if self.on_test else images
 
     @property
     def purifies(self) -> bool:
-        """Whether it overrides ``purify``."""
-        return type(self).purify is not Countermeasure.purify
+        """Whether it overrides ``purify`` or ``purify_all``."""
+        own = type(self)
+        return own.purify is not Countermeasure.purify or own.purify_all is not Countermeasure.purify_all
 
     @property
     def augments(self) -> bool:

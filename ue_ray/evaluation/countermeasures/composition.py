@@ -47,6 +47,11 @@ class Composition(Countermeasure):
             images = part.purify(images)
         return images
 
+    def purify_all(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        for part in self.parts:
+            images = part.purify_all(images, labels)
+        return images
+
     def purify_test(self, images: np.ndarray) -> np.ndarray:
         for part in self.parts:
             images = part.purify_test(images)
