@@ -27,6 +27,7 @@ from ue_ray.evaluation.countermeasures.mixup import Mixup
 from ue_ray.evaluation.countermeasures.none import Nothing
 from ue_ray.evaluation.countermeasures.orthogonal_projection import OrthogonalProjection
 from ue_ray.evaluation.countermeasures.resize import Resize
+from ue_ray.evaluation.countermeasures.ueraser import UEraser
 
 __all__ = ["COUNTERMEASURES", "Countermeasure", "parse"]
 
@@ -46,6 +47,7 @@ COUNTERMEASURES: dict[str, type[Countermeasure]] = {
     "median": Median,
     "orthogonal-projection": OrthogonalProjection,
     "coin": Coin,
+    "ueraser": UEraser,
     "adversarial-training": AdversarialTraining,
     "early-stopping": EarlyStopping,
 }

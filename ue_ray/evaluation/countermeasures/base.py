@@ -29,6 +29,9 @@ class Countermeasure(ABC):
     held_out: float = 0.0
     """The share of the training images, in [0, 1], that is kept back to choose the epoch whose network is taken."""
 
+    progress: float = 0.0
+    """How much of the training is done, in [0, 1): set before each epoch, for what changes on the way."""
+
     def __init__(self, parameter: str) -> None:
         """``parameter``: the text behind its name and a dash (``"50"`` of ``jpeg-50``), empty where there is none.
 

@@ -61,5 +61,6 @@ class Composition(Countermeasure):
         self, images: Tensor, targets: Tensor, network: nn.Module, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         for part in self.parts:
+            part.progress = self.progress
             images, targets = part.augment(images, targets, network, generator)
         return images, targets
