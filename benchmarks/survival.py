@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import ue_ray
 from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.training import TrainingPlan
-from ue_ray.evaluation.victim import purified, run_victim
+from ue_ray.evaluation.victim import purified, purified_test, run_victim
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.images.quality import psnr, ssim
 from ue_ray.learning.compute import Compute
@@ -156,7 +156,7 @@ def train(run: Run) -> dict[str, Any]:
     plan = TrainingPlan("resnet9", options.epochs, run.seed, options.batch_size, options.learning_rate)
     entry = run_victim(
         purified(train_set(options, run.recipe), countermeasure),
-        purified(test, countermeasure) if countermeasure.on_test else test,
+        purified_test(test, countermeasure),
         run.recipe,
         run.countermeasure,
         plan,

@@ -106,9 +106,11 @@ class EvaluateOptions(VictimOptions, SourceOptions):
     )
     countermeasures: Sequence[str] = option(
         "What the taker tries, separated by commas: every victim is trained with each. none; cutout, mixup, cutmix, "
-        "fast-autoaugment, autoaugment, randaugment; grayscale (the test images too), jpeg-1 ... jpeg-100 (the "
-        "quality), resize-half (and back), bit-depth-1 ... -7, gaussian-blur or gaussian-blur-SIGMA; "
-        "adversarial-training-8 (of 255); early-stopping. Default: none.",
+        "fast-autoaugment, autoaugment, randaugment, coin, ueraser, ueraser-lite, ueraser-max; grayscale (the test "
+        "images too), grayscale-train (not they), jpeg-1 ... jpeg-100 (the quality), jpeg-QUALITY-after (the crop), "
+        "resize-half (and back), bit-depth-1 ... -7, gaussian-blur or gaussian-blur-SIGMA, median, "
+        "orthogonal-projection; adversarial-training-8 (of 255); early-stopping. Several together: grayscale+jpeg-10. "
+        "Default: none.",
         ("none",),
         listed,
     )

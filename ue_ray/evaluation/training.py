@@ -163,6 +163,7 @@ class _Trainer:
 
     def train_epoch(self, epoch: int) -> tuple[float, float]:
         """Trains for one epoch, counted from 0; returns the mean loss and the training accuracy in [0, 1]."""
+        self.measure.progress = epoch / self.plan.epochs
         size = self.plan.batch_size
         batches = max(1, len(self.labels) // size)  # an incomplete batch is left out, of other rows each time
         order = torch.randperm(len(self.labels), generator=self.order)

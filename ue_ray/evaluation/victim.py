@@ -73,7 +73,12 @@ def random_control(clean: LabelledImages, budget: Budget, seed: int = 0) -> Labe
 
 def purified(data: LabelledImages, countermeasure: Countermeasure) -> LabelledImages:
     """Returns ``data`` with its images purified by the countermeasure, as a taker trains on them."""
-    return replace(data, images=countermeasure.purify(data.images))
+    return replace(data, images=countermeasure.purify_all(data.images, data.labels))
+
+
+def purified_test(data: LabelledImages, countermeasure: Countermeasure) -> LabelledImages:
+    """Returns test images as a taker who uses the countermeasure is tested on them."""
+    return replace(data, images=countermeasure.purify_test(data.images))
 
 
 def check_class_names(names: Mapping[str, Sequence[str]], reference: str) -> None:

@@ -26,15 +26,25 @@ TABLE = {  # name -> what it changes
     "autoaugment": "augment",
     "randaugment": "augment",
     "grayscale": "purify",
+    "grayscale-train": "purify",
     "jpeg-95": "purify",
     "jpeg-50": "purify",
+    "jpeg-10-after": "augment",
     "resize-half": "purify",
     "bit-depth-3": "purify",
     "gaussian-blur": "purify",
     "gaussian-blur-0.5": "purify",
+    "median": "purify",
+    "orthogonal-projection": "purify all",
+    "coin": "augment",
+    "ueraser": "augment",
+    "ueraser-lite": "augment",
+    "ueraser-max": "augment",
     "adversarial-training-8": "augment",
     "early-stopping": None,
 }
+LABELS = np.arange(20) // 2
+WITHOUT_CHANCE = ("jpeg-10-after",)  # of those that augment
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +79,18 @@ def test_contract(name, images):
     countermeasure = parse(name)
     before = images.copy()
     images.flags.writeable = False  # as arrays from an object store are
-    purified = countermeasure.purify(images)
+    purified = countermeasure.purify_all(images, LABELS)
     images.flags.writeable = True
     np.testing.assert_array_equal(images, before)
     assert (purified.shape, purified.dtype) == (images.shape, images.dtype)
-    assert countermeasure.purifies == (TABLE[name] == "purify")
+    assert countermeasure.purifies == (TABLE[name] in ("purify", "purify all"))
     assert np.array_equal(purified, images) != countermeasure.purifies
-    np.testing.assert_array_equal(parse(name).purify(images), purified)  # always in the same way
-    np.testing.assert_array_equal(countermeasure.purify(images[7:8]), purified[7:8])  # each image by itself
+    np.testing.assert_array_equal(parse(name).purify_all(images, LABELS), purified)  # always in the same way
+    if TABLE[name] != "purify all":
+        np.testing.assert_array_equal(countermeasure.purify(images[7:8]), purified[7:8])  # each image by itself
     assert list(inspect.signature(countermeasure.purify).parameters) == ["images"]  # it knows of nothing else
-    assert countermeasure.purify(images[:, :13, :13]).shape == (20, 13, 13, 3)
+    assert list(inspect.signature(countermeasure.purify_all).parameters) == ["images", "labels"]
+    assert countermeasure.purify_all(images[:, :13, :13], LABELS).shape == (20, 13, 13, 3)
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -104,7 +116,7 @@ def test_contract_of_augmenting(name, images):
     assert countermeasure.augments == (TABLE[name] == "augment")
     assert torch.equal(changed, batch) != countermeasure.augments
     assert torch.equal(augmented(0)[0], changed)
-    assert torch.equal(augmented(1)[0], changed) != countermeasure.augments
+    assert torch.equal(augmented(1)[0], changed) == (not countermeasure.augments or name in WITHOUT_CHANCE)
     assert network.training
     assert all(weight.requires_grad for weight in network.parameters())
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
@@ -165,6 +177,20 @@ def test_grayscale_leaves_no_colour(images):
     assert abs(gray[..., 0].mean() - (images @ [0.299, 0.587, 0.114]).mean()) < 1
 
 
+def test_grayscale_of_the_training_images_alone_leaves_tests_in_colour(images):
+    countermeasure = parse("grayscale-train")
+    np.testing.assert_array_equal(countermeasure.purify(images), parse("grayscale").purify(images))
+    np.testing.assert_array_equal(countermeasure.purify_test(images), images)
+    np.testing.assert_array_equal(parse("grayscale").purify_test(images), parse("grayscale").purify(images))
+
+
+def test_jpeg_after_the_crop_is_the_same_file_format(images):
+    batch = COMPUTE.images(torch.from_numpy(images))
+    changed, _ = parse("jpeg-10-after").augment(batch, torch.ones(20, 1), nn.Identity(), torch.Generator())
+    expected = COMPUTE.images(torch.from_numpy(parse("jpeg-10").purify(images)))
+    torch.testing.assert_close(changed, expected, rtol=0, atol=1e-6)
+
+
 def test_a_lower_quality_loses_more(images):
     lost = [np.abs(parse(f"jpeg-{quality}").purify(images) - images.astype(int)).mean() for quality in (100, 75, 10)]
     assert 0 < lost[0] < lost[1] < lost[2]
@@ -188,7 +214,11 @@ def test_resizing_keeps_what_is_smooth_and_loses_what_is_fine():
         "jpeg-101",
         "jpeg-high",
         "resize",
+        "jpeg-50-",
+        "jpeg-050",
+        "jpeg-50-before",
         "grayscale-2",
+        "grayscale-",
         "bit-depth-8",
         "bit",
         "gaussian-blur-9",
@@ -199,8 +229,10 @@ def test_an_unknown_name_lists_the_choices(name):
         parse(name)
     assert str(caught.value) == (
         f"unknown countermeasure {name!r}: choose among none, cutout, mixup, cutmix, fast-autoaugment, autoaugment, "
-        "randaugment, grayscale, jpeg-1 ... jpeg-100, resize-half, bit-depth-1 ... bit-depth-7, gaussian-blur, "
-        "gaussian-blur-0.5 ... gaussian-blur-5, adversarial-training-1 ... adversarial-training-32, early-stopping"
+        "randaugment, grayscale, grayscale-train, jpeg-1 ... jpeg-100, jpeg-1-after ... jpeg-100-after, resize-half, "
+        "bit-depth-1 ... bit-depth-7, gaussian-blur, gaussian-blur-0.5 ... gaussian-blur-5, median, "
+        "orthogonal-projection, coin, ueraser, ueraser-lite, ueraser-max, adversarial-training-1 ... "
+        "adversarial-training-32, early-stopping, several with +, such as grayscale+jpeg-10"
     )
 
 
@@ -214,4 +246,14 @@ def test_a_name_that_begins_with_another_is_reached(monkeypatch):
 
 def test_fewer_bits_are_fewer_levels(images):
     assert len(np.unique(parse("bit-depth-2").purify(images))) == 4
-    assert parse("bit-depth-1").purify(np.array([[0, 100, 200, 255]], np.uint8)).tolist() == [[0, 0, 255, 255]]
+    every = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(parse("bit-depth-2").purify(every), np.repeat([0, 64, 128, 192], 64))
+
+
+def test_median_takes_away_a_pixel_and_keeps_an_edge():
+    image = np.zeros((1, 8, 8, 3), np.uint8)
+    image[:, :, 4:] = 200
+    spotted = image.copy()
+    spotted[0, 3, 1] = spotted[0, 0, 0] = 255
+    spotted[0, 5, 6, 1] = 0
+    np.testing.assert_array_equal(parse("median").purify(spotted), image)

@@ -10,7 +10,7 @@ import ray
 
 from ue_ray.distributed.survey import Survey
 from ue_ray.evaluation.countermeasures import parse
-from ue_ray.evaluation.victim import load_data_set, purified
+from ue_ray.evaluation.victim import load_data_set, purified, purified_test
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.storage.inputs.listing import Listing, Source
 
@@ -56,7 +56,8 @@ class ImageSets:
         measure = parse(countermeasure)
         if not measure.purifies or (for_test and not measure.on_test):
             return images
-        return self.made((images, countermeasure), purified, images, measure)
+        make = purified_test if for_test else purified
+        return self.made((images, countermeasure, for_test), make, images, measure)
 
 
 def _load(source: Source, table: pa.Table, names: list[str], side: int, class_names: list[str]) -> LabelledImages:

@@ -13,6 +13,8 @@ from ue_ray.evaluation.countermeasures.adversarial_training import AdversarialTr
 from ue_ray.evaluation.countermeasures.autoaugment import AutoAugment, RandAugment
 from ue_ray.evaluation.countermeasures.base import Countermeasure
 from ue_ray.evaluation.countermeasures.bit_depth import BitDepth
+from ue_ray.evaluation.countermeasures.coin import Coin
+from ue_ray.evaluation.countermeasures.composition import Composition
 from ue_ray.evaluation.countermeasures.cutmix import Cutmix
 from ue_ray.evaluation.countermeasures.cutout import Cutout
 from ue_ray.evaluation.countermeasures.early_stopping import EarlyStopping
@@ -20,9 +22,12 @@ from ue_ray.evaluation.countermeasures.fast_autoaugment import FastAutoAugment
 from ue_ray.evaluation.countermeasures.gaussian_blur import GaussianBlur
 from ue_ray.evaluation.countermeasures.grayscale import Grayscale
 from ue_ray.evaluation.countermeasures.jpeg import Jpeg
+from ue_ray.evaluation.countermeasures.median import Median
 from ue_ray.evaluation.countermeasures.mixup import Mixup
 from ue_ray.evaluation.countermeasures.none import Nothing
+from ue_ray.evaluation.countermeasures.orthogonal_projection import OrthogonalProjection
 from ue_ray.evaluation.countermeasures.resize import Resize
+from ue_ray.evaluation.countermeasures.ueraser import UEraser
 
 __all__ = ["COUNTERMEASURES", "Countermeasure", "parse"]
 
@@ -39,6 +44,10 @@ COUNTERMEASURES: dict[str, type[Countermeasure]] = {
     "resize": Resize,
     "bit-depth": BitDepth,
     "gaussian-blur": GaussianBlur,
+    "median": Median,
+    "orthogonal-projection": OrthogonalProjection,
+    "coin": Coin,
+    "ueraser": UEraser,
     "adversarial-training": AdversarialTraining,
     "early-stopping": EarlyStopping,
 }
@@ -46,15 +55,25 @@ COUNTERMEASURES: dict[str, type[Countermeasure]] = {
 
 def parse(name: str) -> Countermeasure:
     """Returns the countermeasure of that name, such as ``"grayscale"`` or ``"jpeg-50"``: a key of COUNTERMEASURES and,
-    behind a dash, its parameter. Raises UserError, listing the choices, for any other name.
+    behind a dash, its parameter. Names joined by ``+`` are done one after the other.
+
+    Raises UserError, listing the choices, for any other name.
 
     Example:
         >>> parse("jpeg-50").quality
         50
+        >>> len(parse("grayscale+jpeg-10").parts)
+        2
     """
+    names = name.split("+")
+    parts = [_parse(part, "" if part == name else f" in {name!r}") for part in names]
+    return parts[0] if len(parts) == 1 else Composition(names, parts)
+
+
+def _parse(name: str, where: str) -> Countermeasure:
     for kind in sorted(COUNTERMEASURES, key=len, reverse=True):  # one key may begin with another
-        if name == kind or name.startswith(f"{kind}-"):
+        if name == kind or (name.startswith(f"{kind}-") and name != f"{kind}-"):
             with suppress(ValueError):
                 return COUNTERMEASURES[kind](name.removeprefix(kind).removeprefix("-"))
-    forms = ", ".join(countermeasure.forms for countermeasure in COUNTERMEASURES.values())
-    raise UserError(f"unknown countermeasure {name!r}: choose among {forms}")
+    forms = ", ".join([kind.forms for kind in COUNTERMEASURES.values()] + [Composition.forms])
+    raise UserError(f"unknown countermeasure {name!r}{where}: choose among {forms}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +14,8 @@ from torch import Tensor, nn
 
 
 class Countermeasure(ABC):
-    """A subclass overrides ``purify`` (once, before training), ``augment`` (every batch) or ``held_out``.
+    """A subclass overrides ``purify`` or ``purify_all`` (once, before training), ``augment`` (every batch) or
+    ``held_out``.
 
     It sees images and labels. It does not know whether the images are protected, nor by which method.
     """
@@ -20,11 +23,14 @@ class Countermeasure(ABC):
     forms: ClassVar[str]
     """How its name is written, with its parameters, for the error message that lists the choices."""
 
-    on_test: ClassVar[bool] = False
+    on_test: bool = False
     """Whether test images are purified too: only where a victim would otherwise be tested on another kind of image."""
 
-    held_out: ClassVar[float] = 0.0
+    held_out: float = 0.0
     """The share of the training images, in [0, 1], that is kept back to choose the epoch whose network is taken."""
+
+    progress: float = 0.0
+    """How much of the training is done, in [0, 1): set before each epoch, for what changes on the way."""
 
     def __init__(self, parameter: str) -> None:
         """``parameter``: the text behind its name and a dash (``"50"`` of ``jpeg-50``), empty where there is none.
@@ -41,10 +47,22 @@ class Countermeasure(ABC):
         """
         return images
 
+    def purify_all(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Changes all training images once, before training: uint8 [n,S,S,3] and labels int64 [n] -> the same images.
+
+        Overridden, instead of ``purify``, by what must see them together. In the same way every time.
+        """
+        return self.purify(images)
+
+    def purify_test(self, images: np.ndarray) -> np.ndarray:
+        """Changes test images, as ``purify`` does: only with ``on_test``."""
+        return self.purify(images) if self.on_test else images
+
     @property
     def purifies(self) -> bool:
-        """Whether it overrides ``purify``."""
-        return type(self).purify is not Countermeasure.purify
+        """Whether it overrides ``purify`` or ``purify_all``."""
+        own = type(self)
+        return own.purify is not Countermeasure.purify or own.purify_all is not Countermeasure.purify_all
 
     @property
     def augments(self) -> bool:
@@ -60,6 +78,34 @@ class Countermeasure(ABC):
         the device. ``network``: the victim in training. ``generator``, on the CPU, is the only source of chance.
         """
         return images, targets
+
+
+def whole(parameter: str, least: int, most: int) -> int:
+    """Returns the whole number that ``parameter`` says. Raises ValueError if it is none of ``least`` to ``most``."""
+    if not re.fullmatch("[1-9][0-9]*", parameter) or not least <= int(parameter) <= most:
+        raise ValueError(parameter)
+    return int(parameter)
+
+
+def generator_on(device: torch.device, generator: torch.Generator) -> torch.Generator:
+    """Returns a generator of ``device`` whose seed is drawn from ``generator``, the CPU's.
+
+    For chance as large as the images: drawn on a CPU, it would have to be copied to a GPU. The CPU and a GPU draw other
+    numbers from the same seed.
+    """
+    seed = int(torch.randint(1 << 62, (), generator=generator))
+    return torch.Generator(device).manual_seed(seed)
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Asks ``network`` without changing it: its running statistics stand still, and weights get no gradient."""
+    training = network.training
+    network.eval().requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.train(training).requires_grad_(True)
 
 
 def map_images(change: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
