@@ -52,6 +52,7 @@ METHODS = Methods(
         "error-minimizing": InFile("error_minimizing.ErrorMinimizing", ErrorMinimizingOptions),
         "error-maximizing": InFile("error_maximizing.ErrorMaximizing", CraftOptions),
         "lsp": InFile("lsp.LSP"),
+        "autoregressive": InFile("autoregressive.Autoregressive"),
         "random": InFile("random.Random"),
     }
 )
