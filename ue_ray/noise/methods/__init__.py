@@ -51,6 +51,8 @@ METHODS = Methods(
         "gratings": InFile("gratings.Gratings", GratingsOptions),
         "error-minimizing": InFile("error_minimizing.ErrorMinimizing", ErrorMinimizingOptions),
         "error-maximizing": InFile("error_maximizing.ErrorMaximizing", CraftOptions),
+        "lsp": InFile("lsp.LSP"),
+        "autoregressive": InFile("autoregressive.Autoregressive"),
         "random": InFile("random.Random"),
     }
 )
