@@ -43,9 +43,9 @@ def train_together(
     """Trains the victim with ``run.workers`` workers; returns its entry of results.json and keeps it in ``store``.
 
     Each worker has ``cpus`` CPUs, a GPU where there are any, and a copy of all images. ``images``: references to those
-    to train and to test on. A batch has as many rows as with one worker. Batch normalisation is over the whole batch:
-    on GPUs by torch's SyncBatchNorm, on CPUs by ours (``collectives.data_parallel``). Each worker has its own source of
-    chance (``train_classifier``). The actor ``epochs`` (``Epochs``) is told when an epoch ends.
+    to train and to test on. A batch has as many rows as with one worker. Batch normalisation is over the whole batch
+    (``collectives.data_parallel``). Each worker has its own source of chance (``train_classifier``). The actor
+    ``epochs`` (``Epochs``) is told when an epoch ends.
 
     Raises UserError for a mistake of the user's, RunError if the training was cut off, TrainingFailedError if it has
     failed ATTEMPTS times.
