@@ -9,9 +9,9 @@ import pytest
 import ray.data
 
 from ue_ray.distributed import cluster
-from ue_ray.distributed.protect import _use_gpu
+from ue_ray.distributed.crafting import workers as crafting
+from ue_ray.distributed.gpus import use_gpu
 from ue_ray.errors import RunError, UserError
-from ue_ray.protection.options import WorkerOptions
 
 pytestmark = pytest.mark.ray  # not started, but imported
 
@@ -105,7 +105,7 @@ def test_waiting_for_what_does_not_come_ends(asked):
 
 
 @pytest.mark.parametrize(
-    ("use_gpu", "workers", "gpus", "joined", "used"),
+    ("choice", "workers", "gpus", "joined", "used"),
     [
         ("no", 1, 4, False, False),
         ("auto", 1, 0, False, False),
@@ -116,12 +116,22 @@ def test_waiting_for_what_does_not_come_ends(asked):
         ("yes", 1, 0, True, True),
     ],
 )
-def test_gpus_that_can_never_come_are_refused(monkeypatch, use_gpu, workers, gpus, joined, used):
+def test_gpus_that_can_never_come_are_refused(monkeypatch, choice, workers, gpus, joined, used):
     monkeypatch.setattr("ue_ray.distributed.cluster.gpus", lambda: float(gpus))
     monkeypatch.setattr("ue_ray.distributed.cluster.joined", lambda: joined)
-    options = WorkerOptions(use_gpu=use_gpu, num_workers=workers)
     if used is None:
         with pytest.raises(UserError, match=f"{gpus} GPUs for --num-workers {workers}: give --"):
-            _use_gpu(options)
+            use_gpu(choice, workers, "--num-workers")
     else:
-        assert _use_gpu(options) is used
+        assert use_gpu(choice, workers, "--num-workers") is used
+
+
+@pytest.mark.parametrize(
+    ("node", "usable", "workers", "threads"),
+    [("b2", 64, 1, 16), ("b2", 64, 3, 5), ("b2", 2.5, 1, 2), ("a1", 0.5, 1, 1), ("d4", 4, 2, 2)],
+)
+def test_threads_are_no_more_than_ray_and_the_container_give(monkeypatch, node, usable, workers, threads):
+    monkeypatch.setattr("ray.nodes", lambda: NODES)
+    monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: node))
+    monkeypatch.setattr("ue_ray.distributed.crafting.workers.usable_cpus", lambda: usable)
+    assert crafting.threads(workers) == threads

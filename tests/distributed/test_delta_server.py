@@ -20,7 +20,7 @@ def test_served_deltas_are_the_same_bits(tmp_path):
     config = config_for("error-minimizing", "sample-wise", "online", Budget(8 / 255))
     artifact = craft(config, blocks)
     artifact.save(str(tmp_path))
-    server = ray.remote(DeltaServer).options(num_cpus=0).remote(str(tmp_path))
+    server = ray.remote(DeltaServer).options(num_cpus=0).remote(str(tmp_path), "cpu")
     (block,) = blocks()
     rows = block.rows
     batch = batch_of(rows.images, rows.labels, rows.sample_ids)

@@ -88,5 +88,5 @@ def test_two_workers_do_what_one_does(tmp_path):
 
 def test_one_worker_needs_no_wrapping():
     model = network()
-    assert data_parallel(model, CPU) is model
+    assert data_parallel(model) is model
     assert np.isfinite(train([(slice(0, 12), 12)])["1.running_var"].numpy()).all()

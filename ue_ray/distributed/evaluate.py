@@ -16,9 +16,10 @@ import ray
 
 from ue_ray.distributed import cluster
 from ue_ray.distributed.causes import causes
+from ue_ray.distributed.gpus import use_gpu
 from ue_ray.distributed.survey import Survey, survey
+from ue_ray.distributed.victims.hardware import Hardware
 from ue_ray.distributed.victims.image_sets import Images, ImageSets
-from ue_ray.distributed.victims.spanning_victim import check_room
 from ue_ray.distributed.victims.train_victims import train_victims
 from ue_ray.errors import UserError
 from ue_ray.evaluation.comparison import Comparison, compare
@@ -62,28 +63,33 @@ def carry_out(job: Job) -> Evaluation:
     started = time.monotonic()
     with causes(job.output):
         plan = make_plan(job)
-        job = replace(job, options=job.options.resolved(plan.surveys["clean"].summary.count, cluster.gpus() > 0))
+        job = replace(job, options=job.options.resolved(plan.surveys["clean"].summary.count, plan.hardware.gpu))
         return report(job, run(job, plan), started)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The listed inputs, and the side in pixels at which victims see their images."""
+    """The listed inputs, the side in pixels at which victims see their images, and what a victim's workers have."""
 
     surveys: Mapping[str, Survey]
     side: int
+    hardware: Hardware
 
 
 def make_plan(job: Job) -> Plan:
     """Joins the cluster and lists the inputs. Raises UserError for inputs that do not fit together."""
     cluster.connect()
-    check_room(job.options.workers_per_victim, job.options.cpus_per_victim)
+    options = job.options
+    hardware = Hardware(
+        options.cpus_per_victim, use_gpu(options.use_gpu, options.workers_per_victim, "--workers-per-victim")
+    )
+    hardware.check_room(options.workers_per_victim)
     surveys = {role: survey(source) for role, source in job.sources.items()}
     check_class_names({f"--{role}": surveyed.summary.class_names for role, surveyed in surveys.items()}, "--clean")
     if len(surveys["clean"].summary.class_names) < 2:
         raise UserError("--clean: holds one class; victims tell classes apart: two or more are needed")
     job.store.check()
-    return Plan(surveys, job.options.image_size or surveys["clean"].summary.side)
+    return Plan(surveys, options.image_size or surveys["clean"].summary.side, hardware)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def run(job: Job, plan: Plan) -> Outcome:
     if budget is not None:
         sets.made("control", random_control, clean, budget)
     runs = victim_runs(job, plan, sets.digests(job.uris), budget)
-    entries = train_victims(runs, job.store, images_of, options.cpus_per_victim, options.trackers)
+    entries = train_victims(runs, job.store, images_of, plan.hardware, options.trackers)
     facts = ray.get([_describe.remote(sets.loaded(role)) for role in job.uris])
     shared = sets.shared("test", "clean")
     data = {

@@ -14,8 +14,9 @@ from ue_ray.distributed.check import check
 from ue_ray.distributed.console import say
 from ue_ray.distributed.crafting.craft import craft
 from ue_ray.distributed.crafting.workers import Workers
+from ue_ray.distributed.gpus import use_gpu
 from ue_ray.distributed.survey import Survey, survey
-from ue_ray.errors import RunError, UserError, command_line
+from ue_ray.errors import RunError, command_line
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import versions
 from ue_ray.noise.artifact import NoiseArtifact
@@ -26,7 +27,6 @@ from ue_ray.noise.methods import METHODS, new_method, noise_config
 from ue_ray.protection.class_map import labels_for_artifact
 from ue_ray.protection.job import Job, resolve
 from ue_ray.protection.manifest import Manifest
-from ue_ray.protection.options import WorkerOptions
 from ue_ray.protection.totals import Totals
 from ue_ray.storage.filesystem import join
 from ue_ray.storage.inputs.builtin import BUILTINS
@@ -82,7 +82,8 @@ class Plan:
 def make_plan(job: Job) -> Plan:
     """Joins the cluster, lists the input, and settles the noise. Raises UserError for an input of no use."""
     cluster.connect()
-    use_gpu = _use_gpu(job.options.workers)
+    options = job.options.workers
+    on_gpu = use_gpu(options.use_gpu, options.num_workers, "--num-workers")
     surveyed = survey(job.source, job.options.handling)
     summary = surveyed.summary
     if job.source.split is not None:
@@ -96,7 +97,7 @@ def make_plan(job: Job) -> Plan:
         job.artifact.check_seen({job.class_map.get(name, name) for name in used})
         config = job.artifact.config
     else:
-        config = noise_config(job.options.noise, summary.class_names, summary.count, summary.side, use_gpu)
+        config = noise_config(job.options.noise, summary.class_names, summary.count, summary.side, on_gpu)
     say(f"noise: {', '.join(_described(config))}")
     noise = config.to_json() | {"class_names": len(config.class_names)}
     if "owner" in job.options.noise:  # the card is published, in the manifest
@@ -113,9 +114,8 @@ def make_plan(job: Job) -> Plan:
         "class_map": dict(job.class_map),
         "handling": asdict(job.options.handling),
     }
-    options = job.options.workers
     workers = Workers(
-        options.num_workers, use_gpu, options.compile, options.precision, options.at_least, options.delta_table
+        options.num_workers, on_gpu, options.compile, options.precision, options.at_least, options.delta_table
     )
     return Plan(surveyed, config, workers, card)
 
@@ -243,17 +243,6 @@ def next_steps(job: Job) -> list[str]:
         f"next: {verify}",
         f"next: {evaluate}",
     ]
-
-
-def _use_gpu(workers: WorkerOptions) -> bool:
-    """Raises UserError where GPUs are too few, except for ``yes`` on a cluster, where there may be more to come."""
-    available = cluster.gpus()
-    if workers.use_gpu == "no" or (workers.use_gpu == "auto" and not available):
-        return False
-    if available < workers.num_workers and not (workers.use_gpu == "yes" and cluster.joined()):
-        fewer = f"give --num-workers {available:g}, or --use-gpu no" if available else "give --use-gpu no"
-        raise UserError(f"{available:g} GPUs for --num-workers {workers.num_workers}: {fewer}")
-    return True
 
 
 def _described(config: NoiseConfig) -> list[str]:

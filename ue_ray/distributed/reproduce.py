@@ -13,10 +13,12 @@ from typing import Any
 from ue_ray.distributed import cluster
 from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import say
+from ue_ray.distributed.gpus import use_gpu
 from ue_ray.distributed.protect import protect
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.distributed.victims.arms import train_arms
 from ue_ray.distributed.victims.data_parts import TEST, TRAIN, Part, data_parts
+from ue_ray.distributed.victims.hardware import Hardware
 from ue_ray.distributed.victims.image_sets import ImageSets
 from ue_ray.errors import UserError, option_names
 from ue_ray.evaluation.guards import find_experiment_guards
@@ -67,16 +69,19 @@ def carry_out(job: Job) -> Reproduction:
 
 @dataclass(frozen=True)
 class Plan:
-    """The images to train and test on, ``clean`` and ``test``; where it is needed, ``other`` and ``other test``."""
+    """The images to train and test on, ``clean`` and ``test``; where it is needed, ``other`` and ``other test``; what a
+    victim's worker has."""
 
     parts: Mapping[str, Part]
     surveys: Mapping[str, Survey]
+    hardware: Hardware
 
 
 def make_plan(job: Job) -> Plan:
     """Joins the cluster and lists the data. Raises UserError for data that does not fit the experiment."""
     cluster.connect()
     options = job.options
+    hardware = Hardware(options.cpus_per_victim, use_gpu(options.use_gpu, 1))
     own = data_parts(options.data, job.place("parts"), options.source, options.test_split)
     parts = {"clean": own[TRAIN], "test": own[TEST]}
     if options.other is not None:
@@ -92,7 +97,7 @@ def make_plan(job: Job) -> Plan:
     needed = 1 + max((k for arm in arms for k in (*(arm.mix.classes or ()), *arm.pair_classes)), default=0)
     if needed > len(class_names["clean"]):
         raise UserError(f"{options.data}: has {len(class_names['clean'])} classes; {job.name} needs at least {needed}")
-    return Plan(parts, surveys)
+    return Plan(parts, surveys, hardware)
 
 
 def run(job: Job, plan: Plan) -> tuple[Runs, int]:
@@ -110,7 +115,7 @@ def run(job: Job, plan: Plan) -> tuple[Runs, int]:
         place = job.place("noises", noise_folder(recipe, digests))
         _protect(job.options, recipe, plan.parts, place)
         surveys[recipe.name] = survey(open_source(place))
-    return train_arms(job.experiment.arms(job.options.sizes), job.options, surveys, job.store), shared
+    return train_arms(job.experiment.arms(job.options.sizes), job.options, surveys, job.store, plan.hardware), shared
 
 
 def noise_folder(recipe: Recipe, digests: Mapping[str, str]) -> str:
@@ -124,7 +129,7 @@ def _protect(options: ReproduceOptions, recipe: Recipe, parts: Mapping[str, Part
     """Crafts the noise on the images, or on the other data set's, and writes the images with it to ``place``."""
     crafting = {"views": options.views, "surrogate": options.sizes.surrogate}
     own = option_names(METHODS[recipe.options["method"]].Options)
-    common = {"epsilon": options.epsilon, "image_size": options.image_size}
+    common = {"epsilon": options.epsilon, "image_size": options.image_size, "use_gpu": options.use_gpu}
     noise = {**common, **{name: value for name, value in crafting.items() if name in own}, **recipe.options}
     if recipe.other:
         crafted = f"{place}-crafted"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ue_ray.errors import (
     Section,
@@ -49,6 +49,11 @@ class VictimOptions:
         "The side at which networks see the images. Default: that of the images, at most 224.", None
     )
     cpus_per_victim: int = option("CPUs of each worker that trains a victim. Default: 1.", 1)
+    use_gpu: Literal["auto", "yes", "no"] = option(
+        "A GPU for each worker that trains a victim, or a part of one. auto: where the cluster has GPUs now; yes also "
+        "waits, half an hour, for nodes that are still to be started. Default: auto.",
+        "auto",
+    )
     track: Sequence[str] = option(
         "Show each victim's learning curve there too, separated by commas: tensorboard (event files beside the "
         "victims' runs), mlflow, wandb (set up by their own environment variables).",
@@ -89,7 +94,7 @@ class EvaluateOptions(VictimOptions, SourceOptions):
     victims: Sequence[str] | None = option(
         "Networks, separated by commas: resnet9, resnet9-wide, resnet18, resnet50, vgg11, densenet121, "
         "inception-resnet, inception-resnet-small; each also as whitened-NAME, behind a whitening layer: a verdict "
-        "should rest on both. Default: resnet18 and whitened-resnet18 where there is a GPU, else the same of resnet9.",
+        "should rest on both. Default: resnet18 and whitened-resnet18 on a GPU, else the same of resnet9.",
         None,
         listed,
     )
@@ -121,7 +126,7 @@ class EvaluateOptions(VictimOptions, SourceOptions):
     learning_rate: float | None = option("The highest. Default: 0.12 for fast, 0.025 for paper.", None)
     workers_per_victim: int = option(
         "Above 1, each victim is trained by so many Train workers together, one victim after the other. Each worker "
-        "has --cpus-per-victim CPUs, a GPU where there are any, and its part of every batch. Default: 1.",
+        "has --cpus-per-victim CPUs, its GPU (--use-gpu), and its part of every batch. Default: 1.",
         1,
     )
 
@@ -162,7 +167,7 @@ class EvaluateOptions(VictimOptions, SourceOptions):
 
     def resolved(self, images: int, gpu: bool) -> EvaluateOptions:
         """Returns these options with those filled in that hang on the recipe, on the number of training images, and on
-        there being a GPU."""
+        using a GPU."""
         from ue_ray.evaluation.recipes import RECIPES
         from ue_ray.learning.models.whitening import PREFIX
 

@@ -5,15 +5,14 @@ Workers have different numbers of rows of a global batch, so they exchange sums 
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any
 
-import torch
 import torch.distributed as dist
-import torch.distributed.nn
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ue_ray.learning.compute import Compute
+from ue_ray.learning.global_batch_norm import GlobalBatchNorm2d
 
 
 def world_size() -> int:
@@ -47,50 +46,23 @@ def gather_objects(value: Any) -> list[Any]:
     return values
 
 
-def data_parallel(network: nn.Module, compute: Compute) -> nn.Module:
+def data_parallel(network: nn.Module) -> nn.Module:
     """Returns ``network`` under DistributedDataParallel; with one worker, ``network`` itself.
 
-    Batch normalisation is then over the global batch. Its layers are replaced in place, so that ``network`` and what is
+    Batch normalisation is then over the global batch. Its layers are changed in place, so that ``network`` and what is
     returned share all weights.
     """
     if world_size() == 1:
         return network
-    _synchronise_batch_norm(network, compute)
-    return DistributedDataParallel(network, broadcast_buffers=False)
+    for layer in network.modules():
+        if type(layer) is nn.BatchNorm2d:
+            layer.__class__ = GlobalBatchNorm2d
+    return DistributedDataParallel(network, **{_SYNC_BUFFERS: False})  # type: ignore[arg-type]
 
 
-def _synchronise_batch_norm(network: nn.Module, compute: Compute) -> None:
-    for name, child in network.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            if compute.device.type == "cuda":
-                setattr(network, name, nn.SyncBatchNorm.convert_sync_batchnorm(child))
-            else:  # torch's SyncBatchNorm does not work on CPUs
-                child.__class__ = GlobalBatchNorm2d
-        else:
-            _synchronise_batch_norm(child, compute)
-
-
-class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over the rows of all workers, on CPUs. A worker may have any number of rows, or none."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        if not self.training:
-            return super().forward(features)
-        with torch.autocast("cpu", enabled=False):  # bfloat16 would round the counts
-            return self._normalised(features.float()).to(features.dtype)
-
-    def _normalised(self, features: Tensor) -> Tensor:
-        count = features.new_tensor([features.numel() / features.shape[1]])
-        total = torch.distributed.nn.functional.all_reduce(torch.cat([features.sum((0, 2, 3)), count]))
-        n = total[-1].detach()
-        mean = total[:-1] / n
-        centred = features - mean.view(1, -1, 1, 1)  # in two passes: E[x^2] - E[x]^2 would lose small variances
-        variance = torch.distributed.nn.functional.all_reduce(centred.square().sum((0, 2, 3))) / n
-        if self.track_running_stats:
-            with torch.no_grad():
-                momentum = self.momentum if self.momentum is not None else 0.1
-                self.running_mean.lerp_(mean, momentum)  # type: ignore[union-attr]
-                self.running_var.lerp_(variance * (n / (n - 1)), momentum)  # type: ignore[union-attr]
-                self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+# All buffers are statistics of the global batch, the same on all workers. torch has given the option a new name.
+_SYNC_BUFFERS = next(
+    name
+    for name in ("forward_sync_buffers", "broadcast_buffers")
+    if name in signature(DistributedDataParallel).parameters
+)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from ue_ray.errors import UserError, one_line
 
 Precision = Literal["auto", "float32"]
 
@@ -31,11 +34,13 @@ class Compute:
     ) -> Compute:
         """Returns the best that this machine has, or the best for ``device``, such as ``"cuda:1"`` or ``"cpu"``.
 
-        On a GPU it allows TF32 for this process, unless ``precision`` is ``float32``.
+        On a GPU it allows TF32 for this process, unless ``precision`` is ``float32``. Raises UserError for a GPU that
+        torch cannot use (``check_gpu``).
         """
         auto = precision == "auto"
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if chosen.type == "cuda":
+            check_gpu(chosen)
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = auto
             return Compute(chosen, auto and torch.cuda.is_bf16_supported(including_emulation=False), compile)
         return Compute(chosen, auto and cpu_has_bf16(), compile)
@@ -72,6 +77,38 @@ class Compute:
         """Moves images to the device, as bytes: uint8 [N,H,W,3] -> float32 [N,3,H,W] in [0, 1]."""
         moved = images.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         return moved.to(torch.float32).div_(255).contiguous(memory_format=self.memory_format)
+
+
+def check_gpu(device: str | torch.device = "cuda") -> None:
+    """Raises UserError unless torch computes on the GPU: its build must have CUDA, and the driver must be as new."""
+    try:
+        torch.ones(1, device=device).add_(1).item()
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"torch {torch.__version__} cannot use the GPU: {_obstacle(error)}") from None
+
+
+def _obstacle(error: Exception) -> str:
+    built = torch.version.cuda or torch.version.hip
+    if built is None:
+        return "it is a build without CUDA: install one with CUDA, or give --use-gpu no"
+    version = driver_cuda()
+    if version is None:
+        return f"it is built for CUDA {built}, and no driver of a GPU is found here: give --use-gpu no"
+    known = f"it is built for CUDA {built}, and the driver is one for CUDA {version[0]}.{version[1]}"
+    if version[0] < int(built.split(".")[0]):  # within one major version, older drivers do
+        return f"{known}: update the driver, install a torch for that CUDA, or give --use-gpu no"
+    return f"{known}: {one_line(error)}"
+
+
+def driver_cuda() -> tuple[int, int] | None:
+    """Returns the newest CUDA that this machine's driver can run, (12, 4) for 12.4; None without a driver."""
+    version = ctypes.c_int()
+    try:
+        if ctypes.CDLL("libcuda.so.1").cuDriverGetVersion(ctypes.byref(version)) != 0:
+            return None
+    except OSError:
+        return None
+    return version.value // 1000, version.value % 1000 // 10
 
 
 def cpu_has_bf16() -> bool:

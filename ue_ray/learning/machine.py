@@ -1,7 +1,8 @@
-"""Describes the machine and the versions that a result was measured with."""
+"""What this machine is and gives to a process: its description beside a result, the CPUs that may be used."""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from contextlib import suppress
@@ -30,6 +31,22 @@ def machine() -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
     }
+
+
+def usable_cpus(cgroups: Path = Path("/sys/fs/cgroup")) -> float:
+    """Returns how many CPUs this process may keep busy: those that it may run on, or its container's quota (cgroups
+    of version 2 and 1 at ``cgroups``), whichever is less. More threads than that wait for each other."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
+    return min(affinity, _quota(cgroups))
+
+
+def _quota(cgroups: Path) -> float:
+    """Returns the CPUs that the container's quota allows; infinity without one."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):  # no such version, no quota: "max 100000" or -1
+            quota, period = map(int, " ".join((cgroups / name).read_text() for name in files).split())
+            return quota / period if quota > 0 else math.inf
+    return math.inf
 
 
 def _cpu_name() -> str:

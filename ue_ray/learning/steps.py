@@ -30,7 +30,7 @@ class WeightSteps:
         self.capture = capture and compute.device.type == "cuda" and world_size() == 1 and not compute.compile
         self.compute = compute
         self.label_smoothing = label_smoothing
-        self.parallel = data_parallel(network, compute)
+        self.parallel = data_parallel(network)
         self.forward = compute.forward(self.parallel)
         self.optimizer = torch.optim.SGD(
             network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=nesterov

@@ -13,6 +13,7 @@ from ue_ray.distributed.applying.delta_server import ServedNoise, start_servers
 from ue_ray.distributed.boards import Tries
 from ue_ray.distributed.cluster import beside_the_driver, cpus, gpus, wait_for_room
 from ue_ray.distributed.console import Progress
+from ue_ray.distributed.gpus import wait_for_gpus
 from ue_ray.distributed.stream import numbered
 from ue_ray.distributed.survey import Survey
 from ue_ray.errors import RunError
@@ -41,7 +42,7 @@ def apply(
     served = use_gpu and METHODS[config.method].computes_deltas(config)
     wait_for_room(1, {"CPU": 1}, "a CPU")
     if served:
-        wait_for_room(1, {"GPU": 1}, "a GPU")
+        wait_for_gpus(1)
     servers = start_servers(artifact_uri, max(1, int(gpus()))) if served else []
     tries = beside_the_driver(Tries)
     records = numbered(survey.summary.shards).map_batches(

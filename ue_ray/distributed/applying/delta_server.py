@@ -19,10 +19,10 @@ from ue_ray.noise.methods import open_noise
 
 
 class DeltaServer:
-    """An actor on a GPU: holds the artifact's network, and computes deltas for whoever asks."""
+    """An actor on a GPU (``device``): holds the artifact's network, and computes deltas for whoever asks."""
 
-    def __init__(self, artifact_uri: str) -> None:
-        self.compute = Compute.detect()
+    def __init__(self, artifact_uri: str, device: str = "cuda") -> None:
+        self.compute = Compute.detect(device)
         self.noise = open_noise(NoiseArtifact.load(artifact_uri), self.compute)
 
     def delta(self, images: np.ndarray, labels: np.ndarray, sample_ids: Sequence[str]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -18,7 +17,8 @@ from ue_ray.distributed.causes import no_space
 from ue_ray.distributed.cluster import beside_the_driver, own_handlers, wait_for_room
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.crafting.pace import Pace
-from ue_ray.distributed.crafting.workers import Workers, class_deltas
+from ue_ray.distributed.crafting.workers import Workers, class_deltas, threads
+from ue_ray.distributed.gpus import wait_for_gpus
 from ue_ray.distributed.stream import block_stream, blocks_of
 from ue_ray.distributed.survey import Survey
 from ue_ray.errors import UserError
@@ -45,6 +45,8 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     share, needed = workers.share(), workers.at_least or workers.count
     kind = "GPU" if workers.use_gpu else "CPU"
     wait_for_room(needed, share, f"a {kind}" if needed == 1 else f"{needed} {kind}s")
+    if workers.use_gpu:
+        wait_for_gpus(needed)
     board = beside_the_driver(Board)
     trainer = TorchTrainer(
         _craft_on_worker,
@@ -96,7 +98,7 @@ def _round_text(entry: Round, config: NoiseConfig) -> str:
 
 def _craft_on_worker(setup: dict[str, Any]) -> None:
     context = ray.train.get_context()
-    torch.set_num_threads(_threads(context))
+    torch.set_num_threads(threads(context.get_local_world_size()))
     config: NoiseConfig = setup["config"]
     if ray.get(setup["board"].mistake.remote()):  # of the attempt before: this one would end in the same
         return
@@ -127,12 +129,6 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
         artifact.record.update(workers=context.get_world_size(), compute=_described(compute), versions=versions)
         artifact.record["unseen_classes"] = setup["unseen"]
         artifact.save(setup["artifact"])
-
-
-def _threads(context: Any) -> int:
-    """This worker's share of the machine's cores: decoding needs a core only until the window is full."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
-    return max(1, usable // context.get_local_world_size())
 
 
 def _described(compute: Compute) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import ray
+
 from ue_ray.distributed.cluster import largest_nodes, node_shares
 from ue_ray.distributed.crafting.delta_actors import SharedDeltas
 from ue_ray.learning.collectives import gather_objects, rank, world_size
 from ue_ray.learning.compute import Compute, Precision
+from ue_ray.learning.machine import usable_cpus
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.crafting.class_deltas import ClassDeltas, ReplicatedDeltas
 from ue_ray.protection.options import DeltaTable
@@ -31,6 +34,17 @@ class Workers:
         nodes are lost; of a GPU's worker not more than one, to feed it."""
         cpus, _ = node_shares(*largest_nodes(), self.count)
         return {"CPU": min(1.0, cpus), "GPU": 1} if self.use_gpu else {"CPU": cpus}
+
+
+def threads(workers: int) -> int:
+    """Returns how many threads each of ``workers`` on this node may take, of what its container and Ray give it.
+
+    Decoding needs a core only until the window is full.
+    """
+    here = ray.get_runtime_context().get_node_id()
+    given = next((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["NodeID"] == here), 0)
+    usable = usable_cpus()
+    return max(1, int(min(usable, given or usable) // workers))
 
 
 def default_table(classes: int, side: int, device: str) -> DeltaTable:

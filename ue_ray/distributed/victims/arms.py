@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ue_ray.distributed.survey import Survey
+from ue_ray.distributed.victims.hardware import Hardware
 from ue_ray.distributed.victims.image_sets import Images, ImageSets
 from ue_ray.distributed.victims.train_victims import train_victims
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
@@ -22,7 +23,7 @@ from ue_ray.storage.filesystem import join
 
 
 def train_arms(
-    arms: Sequence[Arm], options: ReproduceOptions, surveys: Mapping[str, Survey], store: VictimRuns
+    arms: Sequence[Arm], options: ReproduceOptions, surveys: Mapping[str, Survey], store: VictimRuns, hardware: Hardware
 ) -> dict[str, list[dict[str, Any]]]:
     """Trains the victims that ``store`` does not have; returns the entries in results.json, one for each seed, by the
     labels of ``arms``.
@@ -45,7 +46,7 @@ def train_arms(
         test = _mixed(sets, arm.mix.of_test, "test", "other test")
         return train, sets.purified(test, arm.countermeasure, for_test=True)
 
-    entries = train_victims(list(arm_of), store, images_of, options.cpus_per_victim, options.trackers)
+    entries = train_victims(list(arm_of), store, images_of, hardware, options.trackers)
     return {arm.label: [entries[runs[arm.label, seed]] for seed in options.seeds] for arm in arms}
 
 

@@ -14,6 +14,7 @@ from ray.train.torch import TorchConfig, TorchTrainer
 from ue_ray.distributed import cluster
 from ue_ray.distributed.boards import Board
 from ue_ray.distributed.causes import no_space
+from ue_ray.distributed.victims.hardware import Hardware
 from ue_ray.distributed.victims.train_victim import train_victim
 from ue_ray.errors import RunError, UserError
 from ue_ray.evaluation.runs import VictimRun, VictimRuns
@@ -23,29 +24,15 @@ from ue_ray.learning.compute import Compute
 ATTEMPTS = 3  # at one victim, each from its start: a worker or its node may be lost
 
 
-def check_room(workers: int, cpus: int) -> None:
-    """Raises UserError if a local Ray is too small for ``workers`` of ``cpus`` CPUs each, and a GPU each if it has any.
-
-    Ray would wait for them without end. A cluster may still get more nodes, so nothing is checked there.
-    """
-    gpus = 1 if cluster.gpus() else 0
-    room = cluster.room(cpus, gpus)
-    if workers > max(1, room) and not cluster.joined():
-        raise UserError(
-            f"--workers-per-victim is {workers}, each with --cpus-per-victim {cpus}{' and a GPU' if gpus else ''}: the "
-            f"cluster holds {room} of them"
-        )
-
-
 def train_together(
-    run: VictimRun, images: tuple[Any, Any], store: VictimRuns, cpus: int, epochs: Any
+    run: VictimRun, images: tuple[Any, Any], store: VictimRuns, hardware: Hardware, epochs: Any
 ) -> dict[str, Any]:
     """Trains the victim with ``run.workers`` workers; returns its entry of results.json and keeps it in ``store``.
 
-    Each worker has ``cpus`` CPUs, a GPU where there are any, and a copy of all images. ``images``: references to those
-    to train and to test on. A batch has as many rows as with one worker. Batch normalisation is over the whole batch:
-    on GPUs by torch's SyncBatchNorm, on CPUs by ours (``collectives.data_parallel``). Each worker has its own source of
-    chance (``train_classifier``). The actor ``epochs`` (``Epochs``) is told when an epoch ends.
+    Each worker has its ``hardware`` and a copy of all images. ``images``: references to those
+    to train and to test on. A batch has as many rows as with one worker. Batch normalisation is over the whole batch
+    (``collectives.data_parallel``). Each worker has its own source of chance (``train_classifier``). The actor
+    ``epochs`` (``Epochs``) is told when an epoch ends.
 
     Raises UserError for a mistake of the user's, RunError if the training was cut off, TrainingFailedError if it has
     failed ATTEMPTS times.
@@ -55,7 +42,7 @@ def train_together(
         # First the images, which a lost node may have taken along: later, the workers may hold every CPU.
         ray.get(_wait_for.remote(*images))
         try:
-            _fit({"run": run, "images": images, "store": store, "cpus": cpus, "board": board, "epochs": epochs})
+            _fit({"run": run, "images": images, "store": store, "hardware": hardware, "board": board, "epochs": epochs})
             break
         except TrainingFailedError:
             if ray.get(board.mistake.remote()):
@@ -71,18 +58,18 @@ def train_together(
 
 
 def _fit(setup: dict[str, Any]) -> None:
-    share = {"CPU": setup["cpus"]} | ({"GPU": 1} if cluster.gpus() else {})
-    workers = setup["run"].workers
+    hardware: Hardware = setup["hardware"]
+    workers, share = setup["run"].workers, hardware.together()
     cluster.wait_for_room(workers, share, f"{workers} workers")
     # Train needs a storage path. It has no checkpoint to put there, so a folder on this node is enough.
     with cluster.own_handlers(), tempfile.TemporaryDirectory(prefix="ue-train-") as folder:
         TorchTrainer(
             _train_on_worker,
             train_loop_config=setup,
-            torch_config=TorchConfig(backend="nccl" if "GPU" in share else "gloo"),
+            torch_config=TorchConfig(backend="nccl" if hardware.gpu else "gloo"),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=workers,
-                use_gpu="GPU" in share,
+                use_gpu=hardware.gpu,
                 resources_per_worker=share,
             ),
             run_config=ray.train.RunConfig(name="victim", storage_path=folder),
@@ -95,7 +82,7 @@ def _wait_for(*images: Any) -> None:
 
 
 def _train_on_worker(setup: dict[str, Any]) -> None:
-    torch.set_num_threads(setup["cpus"])
+    torch.set_num_threads(setup["hardware"].cpus)
     train, test = ray.get(list(setup["images"]))
     compute = Compute.detect(ray.train.torch.get_device())
     board = setup["board"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -13,6 +14,8 @@ import torch
 from ue_ray.distributed import cluster
 from ue_ray.distributed.boards import Epochs, watching
 from ue_ray.distributed.console import Progress
+from ue_ray.distributed.gpus import wait_for_gpus
+from ue_ray.distributed.victims.hardware import Hardware
 from ue_ray.distributed.victims.image_sets import Images
 from ue_ray.distributed.victims.spanning_victim import train_together
 from ue_ray.distributed.victims.train_victim import train_victim
@@ -20,20 +23,24 @@ from ue_ray.evaluation.runs import VictimRun, VictimRuns
 from ue_ray.evaluation.trackers import Tracker, show
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
-from ue_ray.learning.models import SMALL_IMAGE
 
 ImagesOf = Callable[[VictimRun], tuple[Images, Images]]  # the images that a run trains on, and is tested on
 Trained = tuple[VictimRun, dict[str, Any]]  # with its entry of results.json
 
 
 def train_victims(
-    runs: Sequence[VictimRun], store: VictimRuns, images_of: ImagesOf, cpus: int, trackers: Mapping[str, Tracker]
+    runs: Sequence[VictimRun],
+    store: VictimRuns,
+    images_of: ImagesOf,
+    hardware: Hardware,
+    trackers: Mapping[str, Tracker],
 ) -> dict[VictimRun, dict[str, Any]]:
     """Trains the victims that ``store`` does not have; returns the entry of each in results.json.
 
-    Victims of one worker are trained side by side: each takes ``cpus`` CPUs and, where there are GPUs, one of them, or
-    a quarter of one for small images. Victims of several workers follow one after the other (``train_together``). Each
-    run, those from ``store`` too, is shown to ``trackers``.
+    Victims of one worker are trained side by side, small ones several on a GPU (``Hardware.alone``); one that runs out
+    of a GPU's memory is trained once more, alone on a GPU. Victims of several workers follow one after the other
+    (``train_together``). Each run, those from ``store`` too, is shown to ``trackers``. Raises UserError for a GPU that
+    torch cannot use.
     """
     entries = {run: entry for run in runs if (entry := store.finished(run)) is not None}
     kept, missing = len(entries), [run for run in runs if run not in entries]
@@ -41,8 +48,12 @@ def train_victims(
     for run, entry in entries.items():
         console.say(show(trackers, run, entry, store.uri))
     epochs = cluster.beside_the_driver(Epochs)
-    alone = _side_by_side([run for run in missing if run.workers == 1], store, images_of, cpus, epochs)
-    together = ((run, train_together(run, images_of(run), store, cpus, epochs)) for run in missing if run.workers > 1)
+    if hardware.gpu and missing:
+        wait_for_gpus(max(run.workers for run in missing))
+    alone = _side_by_side([run for run in missing if run.workers == 1], store, images_of, hardware, epochs)
+    together = (
+        (run, train_together(run, images_of(run), store, hardware, epochs)) for run in missing if run.workers > 1
+    )
     with watching(lambda: ray.get(epochs.total.remote()), console.show):
         for run, entry in chain(alone, together):
             entries[run] = entry
@@ -79,24 +90,45 @@ class _Console:
 
 
 def _side_by_side(
-    runs: Sequence[VictimRun], store: VictimRuns, images_of: ImagesOf, cpus: int, epochs: Any
+    runs: Sequence[VictimRun], store: VictimRuns, images_of: ImagesOf, hardware: Hardware, epochs: Any
 ) -> Iterator[Trained]:
     """Yields each run and its entry, in the order in which they end."""
-    gpus = cluster.gpus()
-    pending: dict[Any, VictimRun] = {}
+
+    def start(run: VictimRun, share: Mapping[str, float]) -> None:
+        pending[_start(share, (*images_of(run), run, store, epochs))] = run, share
+
+    pending: dict[Any, tuple[VictimRun, Mapping[str, float]]] = {}
     for run in runs:
-        share = (0.25 if run.side <= SMALL_IMAGE else 1.0) if gpus else 0
-        task = _train.options(num_cpus=min(cpus, cluster.largest_nodes()[0]), num_gpus=share)
-        pending[task.remote(*images_of(run), run, store, epochs)] = run
+        start(run, hardware.alone(run))
     while pending:
         ready, _ = ray.wait(list(pending), timeout=1.0)
         for reference in ready:
-            yield pending.pop(reference), ray.get(reference)
+            run, share = pending.pop(reference)
+            try:
+                yield run, ray.get(reference)
+            except Exception as error:
+                if not _OUT_OF_MEMORY.search(str(error)) or share["GPU"] == 1:
+                    raise
+                start(run, hardware.alone(run, again=True))
 
 
-@ray.remote
+_OUT_OF_MEMORY = re.compile("CUDA out of memory|CUDA error: out of memory|_ALLOC_FAILED")  # torch, CUDA, its libraries
+
+
+def _start(share: Mapping[str, float], arguments: tuple[Any, ...]) -> Any:
+    """Trains a victim in a task; returns a reference to its entry."""
+    task = _on_gpu if share["GPU"] else _on_cpus
+    return task.options(num_cpus=share["CPU"], num_gpus=share["GPU"]).remote(*arguments)
+
+
 def _train(
     train: LabelledImages, test: LabelledImages, run: VictimRun, store: VictimRuns, epochs: Any
 ) -> dict[str, Any]:
-    torch.set_num_threads(max(1, int(ray.get_runtime_context().get_assigned_resources().get("CPU", 1))))
-    return train_victim(run, train, test, Compute.detect(), store, epochs)
+    given = ray.get_runtime_context().get_assigned_resources()
+    torch.set_num_threads(max(1, int(given.get("CPU", 1))))
+    compute = Compute.detect("cuda" if given.get("GPU") else "cpu")  # without one, none of somebody else's
+    return train_victim(run, train, test, compute, store, epochs)
+
+
+_on_cpus = ray.remote(_train)
+_on_gpu = ray.remote(max_calls=1)(_train)  # a process that is kept would keep its memory of the GPU from others
