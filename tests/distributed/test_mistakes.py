@@ -23,9 +23,9 @@ PIPELINES = Path(__file__).parents[2] / "pipelines"
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("mistakes")
     image = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
-    for name in ("good/a", "good/b", "single/a", "used"):
+    for name in ("good/a", "good/b", "used"):
         (root / name).mkdir(parents=True)
-    for name in ("good/a/1.png", "good/b/1.png", "single/a/1.png"):
+    for name in ("good/a/1.png", "good/b/1.png"):
         image.save(root / name)
     (root / "link").symlink_to("good")
     (root / "used" / "kept.txt").write_text("kept")
@@ -43,7 +43,7 @@ MISTAKES = [
         ["--method", "error-minimising"],
         "unknown method 'error-minimising': choose one of gratings, error-minimizing",
     ),
-    (["--surrogate", "resnet19"], "unknown model 'resnet19': choose one of resnet9, resnet18"),
+    (["--surrogate", "resnet19"], "unknown model 'resnet19': choose one of resnet9, resnet9-wide, resnet18"),
     (["--epsilon", "8"], "did you mean 8/255?"),
     (["--epsilon", "0.5/255"], "below one 8-bit level"),
     (["--views", "crop,blur"], "unknown view 'blur': choose among crop, flip, grayscale, jpeg, resize"),
@@ -58,7 +58,6 @@ MISTAKES = [
     (["--num-workers", "0"], "num-workers is 0"),
     (["--data-fraction", "2"], "data-fraction is 2"),
     (["--input", "nowhere"], "nowhere: does not exist"),
-    (["--input", "{place}/single"], "class"),
     (["--input", "{place}/range.parquet"], "range.parquet"),
     (["--input", "{place}/broken.parquet"], "broken.parquet"),
     (["--output", "{place}/used"], "not empty (holds kept.txt)"),

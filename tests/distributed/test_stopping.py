@@ -87,8 +87,9 @@ def test_ctrl_c_while_applying_after_a_craft_ends_it_and_resume_goes_on(environm
     assert again[1].endswith("--image-size 16 --mode resume")
     noise = crafted.stat().st_mtime_ns
     done = subprocess.run(
-        [sys.executable, *shlex.split(again[1])], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, *shlex.split(again[1])], cwd=ROOT, env=environment, capture_output=True, text=True
     )
+    assert done.returncode == 3, "one round leaves the noise weak"
     assert "committed: 12 protected + 2 rejected = 14 inputs" in done.stderr
     assert crafted.stat().st_mtime_ns == noise, "crafted again"
     assert {process for process in started if is_running(process)} == set()

@@ -68,9 +68,10 @@ def test_the_driver_lists_nothing_and_names_what_was_left_out(photos, tmp_path, 
     assert lines[0].startswith("input: other files, labels or sizes than were protected")
     assert lines[1] == "input: 'ada/new.png': neither protected nor rejected"
     assert ": 2 faults; " in lines[2]
-    status, lines, error = ended(capsys, "--output", tmp_path / "out", "--input", photos / "ada")
+    (tmp_path / "empty").mkdir()
+    status, lines, error = ended(capsys, "--output", tmp_path / "out", "--input", tmp_path / "empty")
     assert (status, lines) == (2, [])
-    assert error.startswith(f"error: {photos / 'ada'} (expected one folder a class; found ")
+    assert error.startswith(f"error: {tmp_path / 'empty'} (expected one folder a class; found no file")
 
 
 def test_a_place_without_an_output_is_one_line(tmp_path):
