@@ -139,6 +139,12 @@ def test_in_coarse_ones_green_goes_against_red_or_with_it(tint, green):
         assert (gray.min() > 0.7 * 8) == (tint == "brightness")
 
 
+@pytest.mark.parametrize("given", [{}, {"cells": 2}])
+def test_a_tint_that_would_change_nothing_is_refused(given):
+    with pytest.raises(UserError, match=r"^--tint brightness is for coarse gratings: give --cells 8 or more"):
+        drawn(10, tint="brightness", **given)
+
+
 def test_crafted_noise_needs_another_class():
     with pytest.raises(UserError, match=r"^method error-minimizing tells classes apart, and there is one"):
         noise_config({"max_rounds": 3}, ["ada"], 60, 250)

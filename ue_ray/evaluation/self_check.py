@@ -14,6 +14,7 @@ from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.methods import open_noise
+from ue_ray.storage.inputs.blocks import stratified_rows
 
 NETWORK = "resnet9"
 LARGEST_SIDE = 64  # pixels at which the network sees images
@@ -57,18 +58,15 @@ def check_noise(images: LabelledImages, artifact: NoiseArtifact, compute: Comput
 
     ``images``: a few of each class, at the side at which the noise sees them; at least two classes.
     """
-    order = np.random.default_rng(seed).permutation(len(images))
-    rank = np.empty(len(images), np.int64)
-    for label in np.unique(images.labels):
-        own = order[images.labels[order] == label]
-        rank[own] = np.arange(len(own)) >= max(1, round(HELD_OUT * len(own)))
-    train, kept = images.take(np.flatnonzero(rank == 1)), images.take(np.flatnonzero(rank == 0))
+    held_out = stratified_rows(images.labels, HELD_OUT, seed)
+    train = images.take(np.setdiff1d(np.arange(len(images)), held_out))
     noise = open_noise(artifact, compute)
     protected = replace(train, images=np.stack(noise.protect(list(train.images), train.labels, train.sample_ids)))
     recipe = RECIPES["fast"]
     plan = TrainingPlan(NETWORK, recipe.epochs, seed, 32, recipe.learning_rate, "crop-flip", "fast")
+    kept = _seen(images.take(held_out))
     clean_score, score = (
-        run_victim(_seen(each), _seen(kept), name, "none", plan, compute)["balanced_test_accuracy"]
+        run_victim(_seen(each), kept, name, "none", plan, compute)["balanced_test_accuracy"]
         for name, each in (("clean", train), ("protected", protected))
     )
     return SelfCheck(len(train), 1 / len(np.unique(images.labels)), clean_score, score)

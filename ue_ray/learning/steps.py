@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -65,6 +68,17 @@ class WeightSteps:
         for name, weight in self.network.named_parameters():
             if name in momentum:
                 self.optimizer.state[weight]["momentum_buffer"] = momentum[name].to(weight).clone()
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Asks ``network`` without changing it: its running statistics stand still, and weights get no gradient."""
+    training = network.training
+    network.eval().requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.train(training).requires_grad_(True)
 
 
 def cosine_learning_rate(initial: float, epoch: float, epochs: int) -> float:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ue_ray.evaluation.countermeasures.base import Countermeasure, frozen, whole
+from ue_ray.evaluation.countermeasures.base import Countermeasure, whole
+from ue_ray.learning.steps import frozen
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.pgd import pgd
 

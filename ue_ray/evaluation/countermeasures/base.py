@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -95,17 +94,6 @@ def generator_on(device: torch.device, generator: torch.Generator) -> torch.Gene
     """
     seed = int(torch.randint(1 << 62, (), generator=generator))
     return torch.Generator(device).manual_seed(seed)
-
-
-@contextmanager
-def frozen(network: nn.Module) -> Iterator[None]:
-    """Asks ``network`` without changing it: its running statistics stand still, and weights get no gradient."""
-    training = network.training
-    network.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.train(training).requires_grad_(True)
 
 
 def map_images(change: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:

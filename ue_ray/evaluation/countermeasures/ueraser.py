@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ue_ray.evaluation.countermeasures import operations
-from ue_ray.evaluation.countermeasures.base import Countermeasure, frozen, generator_on
+from ue_ray.evaluation.countermeasures.base import Countermeasure, generator_on
 from ue_ray.evaluation.countermeasures.plasma import plasma
+from ue_ray.learning.steps import frozen
 
 DRAWS = 5
 SEARCHED = 0.3  # of the training: 60 of 200 epochs in the original

@@ -14,6 +14,7 @@ from ue_ray.noise.config import Granularity
 Schedule = Literal["online", "alternating"]
 Solver = Literal["pgd", "l-bfgs"]
 Tint = Literal["opponent", "brightness"]
+FEWEST_CELLS = 8  # a side, from which on there are enough waves to call it a grating
 
 
 def parse_views(text: str) -> tuple[str, ...]:
@@ -95,6 +96,8 @@ class GratingsOptions:
 
     def __post_init__(self) -> None:
         check_at_least(self, {"cells": 2})
+        if self.tint != "opponent" and (self.cells is None or self.cells < FEWEST_CELLS):
+            raise UserError(f"--tint {self.tint} is for coarse gratings: give --cells {FEWEST_CELLS} or more")
 
 
 def class_wise_batch_size(images: int) -> int:

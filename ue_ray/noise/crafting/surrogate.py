@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 
 import torch
@@ -12,7 +10,7 @@ from torch.nn import functional
 
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.models import build
-from ue_ray.learning.steps import WeightSteps, cosine_learning_rate
+from ue_ray.learning.steps import WeightSteps, cosine_learning_rate, frozen
 from ue_ray.noise.canvas import spread, spread_patch
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.crafting.options import CraftOptions, Solver
@@ -74,7 +72,7 @@ class Surrogate:
             wrong.copy_((logits.argmax(1) != labels).sum())
             return functional.cross_entropy(logits, labels, reduction="sum")
 
-        with self.frozen():
+        with frozen(self.network):
             if self.solver == "l-bfgs":
                 return penalised(loss, delta, budget, options.step_size, options.pgd_steps), wrong
             return pgd(loss, delta, budget, options.step_size, options.pgd_steps, maximise), wrong
@@ -84,15 +82,6 @@ class Surrogate:
         if self.config.patch is None:
             return perturbed(images, spread(delta, height, width))
         return perturbed(images, spread_patch(delta, height, width, self.config.patch_share, seed))
-
-    @contextmanager
-    def frozen(self) -> Iterator[None]:
-        """Evaluation mode, and no gradient for any weight: PGD needs the input's alone."""
-        self.network.eval().requires_grad_(False)
-        try:
-            yield
-        finally:
-            self.network.requires_grad_(True)
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights, to be kept in an artifact."""

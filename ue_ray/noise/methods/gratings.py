@@ -11,12 +11,11 @@ from torch import Tensor
 
 from ue_ray.noise.base import DataFreeMethod
 from ue_ray.noise.crafting.batches import own_generator
-from ue_ray.noise.crafting.options import GratingsOptions
+from ue_ray.noise.crafting.options import FEWEST_CELLS, GratingsOptions
 
 WAVES = {"columns": ((1, -1), (1, -1)), "rows": ((1, 1), (-1, -1)), "checkerboard": ((1, -1), (-1, 1))}
 SIGNS = ((1, 1, 1), (1, 1, -1), (1, -1, 1), (-1, 1, 1))  # a shift by a cell turns all three round: four, not eight
 TURNED = 0.25  # of the parts of a sample's drawing
-FEWEST_CELLS = 8  # a side, from which on there are enough waves to call it a grating
 
 
 class Gratings(DataFreeMethod):
