@@ -34,12 +34,15 @@ class CraftOptions:
     learning_rate: float = option("The surrogate's. Default: 0.1, never decayed, as in the authors' code.", 0.1)
     views: tuple[str, ...] = option(
         "Random transforms of the perturbed image before the surrogate sees it, by commas: crop, flip, grayscale, "
-        "jpeg, resize; or none. Default: none; crop,flip for the online schedule.",
+        "jpeg, resize; or none. Default: none; crop,flip for the online schedule and for tap.",
         parse=parse_views,
     )
-    pgd_steps: int = option("Steps of a delta in a pass (T). Default: 1 class-wise, 20 sample-wise, 5 online.")
+    pgd_steps: int = option(
+        "Steps of a delta in a pass (T). Default: 1 class-wise, 20 sample-wise, 5 online; tap 250 sample-wise."
+    )
     step_size: float = option(
-        "Size of such a step (alpha), such as 0.8/255. Default: epsilon / 10, online epsilon / 4.", parse=parse_epsilon
+        "Size of such a step (alpha), such as 0.8/255. Default: epsilon / 10; online epsilon / 4; tap epsilon / 20.",
+        parse=parse_epsilon,
     )
     stop_error: float = option("Stop below this training error (lambda). Default: 0.1 class-wise, 0.01 sample-wise.")
     data_fraction: float = option("Share of each class to craft on. Default: 0.2 class-wise, 1 sample-wise.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
@@ -18,6 +18,9 @@ from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.crafting.options import CraftOptions, Solver
 from ue_ray.noise.crafting.views import random_view
 from ue_ray.noise.pgd import penalised, pgd, straight_through
+
+Move = Callable[[Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]
+"""Images, deltas, labels and a seed -> the new deltas, and a count of images: ``Surrogate.minimise`` is one."""
 
 
 class Surrogate:

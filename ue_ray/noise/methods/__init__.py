@@ -53,6 +53,7 @@ METHODS = Methods(
         "error-maximizing": InFile("error_maximizing.ErrorMaximizing", CraftOptions),
         "lsp": InFile("lsp.LSP"),
         "autoregressive": InFile("autoregressive.Autoregressive"),
+        "tap": InFile("tap.TAP", CraftOptions),
         "random": InFile("random.Random"),
     }
 )

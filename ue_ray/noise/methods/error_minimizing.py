@@ -90,7 +90,7 @@ class ErrorMinimizing(NoiseMethod):
             batch = state.batches(window)
             classes, members = batch.labels.unique(return_inverse=True)
             self._weight_step(state, batch, state.deltas.pull(classes, state.version)[members], number, step)
-        error, used = delta_pass(state, window, step_seed(self.config.seed, number))
+        error, used = delta_pass(state, window, step_seed(self.config.seed, number), state.network.minimise)
         return error, len(window) + self.options.weight_steps * self.options.batch_size, used
 
     def _online_round(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
@@ -141,4 +141,5 @@ class ErrorMinimizing(NoiseMethod):
             return ClassNoise(self.config, self.compute, artifact.deltas)
         if self.options.schedule == "alternating":
             return SampleNoise(self.config, self.compute, artifact.tensors)
-        return SurrogateNoise(Surrogate(self.config, self.options, self.compute), artifact.tensors)
+        surrogate = Surrogate(self.config, self.options, self.compute)
+        return SurrogateNoise(surrogate, artifact.tensors, surrogate.minimise)
