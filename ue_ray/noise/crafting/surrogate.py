@@ -38,8 +38,7 @@ class Surrogate:
 
     def weight_step(self, images: Tensor, delta: Tensor, labels: Tensor, global_count: int, seed: int) -> Tensor:
         """``Optimize(x + delta, y, theta)`` of Algorithm 1; returns the number of wrong predictions on this worker."""
-        seen = random_view(self.options.views, self._perturbed(images, delta, seed), seed)
-        return self._weight_steps().step(seen, labels, global_count)[1]
+        return self._weight_steps().step(self.seen(images, delta, seed), labels, global_count)[1]
 
     def _weight_steps(self) -> WeightSteps:
         if self._training is None:  # a surrogate that only perturbs never trains
@@ -70,10 +69,7 @@ class Surrogate:
         steps = count()
 
         def loss(delta: Tensor) -> Tensor:
-            step = seed + next(steps)  # each step another place and view
-            seen = random_view(options.views, self._perturbed(images, delta, step), step)
-            with self.compute.autocast():
-                logits = self._forward(seen).float()
+            logits = self.logits(self.seen(images, delta, seed + next(steps)))  # each step another place and view
             wrong.copy_((logits.argmax(1) != labels).sum())
             return functional.cross_entropy(logits, labels, reduction="sum")
 
@@ -81,6 +77,15 @@ class Surrogate:
             if self.solver == "l-bfgs":
                 return penalised(loss, delta, budget, options.step_size, options.pgd_steps), wrong
             return pgd(loss, delta, budget, options.step_size, options.pgd_steps, maximise), wrong
+
+    def logits(self, seen: Tensor) -> Tensor:
+        """Returns float32 [N,K] for what the network sees, float32 [N,3,S,S] in [0, 1]."""
+        with self.compute.autocast():
+            return self._forward(seen).float()
+
+    def seen(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
+        """Returns what the network sees of ``images``: perturbed, through the view of ``seed``."""
+        return random_view(self.options.views, self._perturbed(images, delta, seed), seed)
 
     def _perturbed(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
         height, width = images.shape[-2:]

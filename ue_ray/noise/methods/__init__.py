@@ -54,6 +54,7 @@ METHODS = Methods(
         "lsp": InFile("lsp.LSP"),
         "autoregressive": InFile("autoregressive.Autoregressive"),
         "tap": InFile("tap.TAP", CraftOptions),
+        "pil": InFile("pil.PIL", CraftOptions),
         "random": InFile("random.Random"),
     }
 )
