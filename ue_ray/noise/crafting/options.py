@@ -14,6 +14,7 @@ from ue_ray.noise.config import Granularity
 Schedule = Literal["online", "alternating"]
 Solver = Literal["pgd", "l-bfgs"]
 Tint = Literal["opponent", "brightness"]
+Adversary = Literal["noise", "pgd"]
 
 
 def parse_views(text: str) -> tuple[str, ...]:
@@ -79,6 +80,25 @@ class ErrorMinimizingOptions(CraftOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, {"weight_steps": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SEMOptions(ErrorMinimizingOptions):
+    """Error-minimizing's options, and those of the adversary that the noise is crafted against."""
+
+    adversary: Adversary = option(
+        "What disturbs images while their deltas are moved: noise (SEM), or pgd, an attack at each step (REM), which "
+        "takes --adversary-steps times as long. Default: noise.",
+        "noise",
+    )
+    adversary_epsilon: float = option(
+        "How far it may go, in --norm. Default: epsilon / 2, at least 1/255.", parse=parse_epsilon
+    )
+    adversary_steps: int = option("Steps of its attacks, each of a fifth of that. Default: 10.", 10)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, {"adversary_steps": 1})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,7 +38,10 @@ class Surrogate:
 
     def weight_step(self, images: Tensor, delta: Tensor, labels: Tensor, global_count: int, seed: int) -> Tensor:
         """``Optimize(x + delta, y, theta)`` of Algorithm 1; returns the number of wrong predictions on this worker."""
-        return self._weight_steps().step(self.seen(images, delta, seed), labels, global_count)[1]
+        return self._train(self.seen(images, delta, seed), labels, global_count)
+
+    def _train(self, seen: Tensor, labels: Tensor, global_count: int) -> Tensor:
+        return self._weight_steps().step(seen, labels, global_count)[1]
 
     def _weight_steps(self) -> WeightSteps:
         if self._training is None:  # a surrogate that only perturbs never trains
@@ -69,7 +72,8 @@ class Surrogate:
         steps = count()
 
         def loss(delta: Tensor) -> Tensor:
-            logits = self.logits(self.seen(images, delta, seed + next(steps)))  # each step another place and view
+            step = seed + next(steps)  # each step another place and view
+            logits = self.logits(self.disturbed(self.seen(images, delta, step), labels, step))
             wrong.copy_((logits.argmax(1) != labels).sum())
             return functional.cross_entropy(logits, labels, reduction="sum")
 
@@ -86,6 +90,10 @@ class Surrogate:
     def seen(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
         """Returns what the network sees of ``images``: perturbed, through the view of ``seed``."""
         return random_view(self.options.views, self._perturbed(images, delta, seed), seed)
+
+    def disturbed(self, seen: Tensor, labels: Tensor, seed: int) -> Tensor:
+        """Returns what an adversary makes of what the network would see while deltas are moved: here there is none."""
+        return seen
 
     def _perturbed(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
         height, width = images.shape[-2:]
