@@ -31,8 +31,12 @@ class CraftOptions:
     ``step_size`` is in [0, 1] units. A run that never gets below ``stop_error`` ends after ``max_rounds``.
     """
 
-    surrogate: str = option("The network that crafts the noise. Default: resnet18 on a GPU, resnet9 elsewhere.")
-    learning_rate: float = option("The surrogate's. Default: 0.1, never decayed, as in the authors' code.", 0.1)
+    surrogate: str = option(
+        "The network that crafts the noise. Default: resnet18 on a GPU, resnet9 elsewhere; pil: linear."
+    )
+    learning_rate: float = option(
+        "The surrogate's. Default: 0.1, never decayed, as in the authors' code; pil: 0.01.", 0.1
+    )
     views: tuple[str, ...] = option(
         "Random transforms of the perturbed image before the surrogate sees it, by commas: crop, flip, grayscale, "
         "jpeg, resize; or none. Default: none; crop,flip for the online schedule and for tap.",
