@@ -78,7 +78,7 @@ def test_the_help_is_in_groups(capsys):
     with pytest.raises(SystemExit):
         main(["protect", "--help"])
     said = capsys.readouterr().out
-    for group in ("Needed", "Reading", "Writing", "Noise", "Method error-minimizing", "Workers", "Example"):
+    for group in ("Needed", "Reading", "Writing", "Noise", "Method error-minimizing or sem", "Workers", "Example"):
         assert f"\n{group}:\n" in said
 
 

@@ -235,7 +235,9 @@ def test_an_alternating_artifact_names_the_sample_it_does_not_know(blocks):
 def test_class_wise_gives_a_class_one_delta_and_sample_wise_each_sample_its_own(blocks):
     images, labels, sample_ids = all_rows(blocks)
     for method, granularity, schedule in TABLE:
-        restored = open_noise(craft(config_for(method, granularity, schedule, Budget(8 / 255)), blocks), COMPUTE)
+        # Two steps of pil hardly look at the image.
+        config = config_for(method, granularity, schedule, Budget(8 / 255), pgd_steps=4)
+        restored = open_noise(craft(config, blocks), COMPUTE)
         delta = restored.perturb(*batch_of(images, labels, sample_ids))
         of_class = delta[torch.from_numpy(labels) == 3]
         assert len(of_class.flatten(1).unique(dim=0)) == (1 if granularity == "class-wise" else len(of_class))

@@ -93,8 +93,8 @@ class EvaluateOptions(VictimOptions, SourceOptions):
     )
     victims: Sequence[str] | None = option(
         "Networks, separated by commas: resnet9, resnet9-wide, resnet18, resnet50, vgg11, densenet121, "
-        "inception-resnet, inception-resnet-small; each also as whitened-NAME, behind a whitening layer: a verdict "
-        "should rest on both. Default: resnet18 and whitened-resnet18 on a GPU, else the same of resnet9.",
+        "inception-resnet, inception-resnet-small, linear; each also as whitened-NAME, behind a whitening layer: a "
+        "verdict should rest on both. Default: resnet18 and whitened-resnet18 on a GPU, else the same of resnet9.",
         None,
         listed,
     )

@@ -15,7 +15,7 @@ from ue_ray.learning.compute import Compute
 from ue_ray.noise.canvas import lay, patch_size, spread
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.crafting.sample_deltas import SampleTable
-from ue_ray.noise.crafting.surrogate import Surrogate
+from ue_ray.noise.crafting.surrogate import Move, Surrogate
 from ue_ray.noise.delta_file import DeltaRows
 
 KEPT_BYTES = 256 << 20  # of class-wise deltas at the images' own sizes
@@ -142,7 +142,7 @@ class DrawnNoise(Noise):
 
 
 class SurrogateNoise(Noise):
-    """T steps of PGD from zero on the frozen surrogate, towards a smaller loss or, with ``maximise``, a larger one.
+    """Each image's delta as ``move`` makes it from zero on the trained surrogate: T steps of PGD.
 
     In chunks of one fixed size, the last one padded: kernels choose their order of summation by the batch's size, and a
     sign turns the smallest difference into a whole step. So an image gets the same bits in whatever batch it comes.
@@ -150,10 +150,10 @@ class SurrogateNoise(Noise):
 
     needs_images = True
 
-    def __init__(self, surrogate: Surrogate, tensors: dict[str, Tensor], maximise: bool = False) -> None:
+    def __init__(self, surrogate: Surrogate, tensors: dict[str, Tensor], move: Move) -> None:
         super().__init__(surrogate.config, surrogate.compute)
         surrogate.load(tensors)
-        self.move = surrogate.maximise if maximise else surrogate.minimise
+        self.move = move
 
     def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
         assert images is not None

@@ -209,7 +209,8 @@ def noise_sections() -> dict[str, type]:
             entries[entry.name] = (entry.name, hints[entry.name], field(metadata=entry.metadata))
     own: dict[str, list[Any]] = {}
     for name, methods in owners.items():
-        own.setdefault(f"Method {' or '.join(methods)}", []).append(entries[name])
+        others = f"{', '.join(methods[:-1])} or " if methods[1:] else ""
+        own.setdefault(f"Method {others}{methods[-1]}", []).append(entries[name])
     chosen = option(f"{', '.join(METHODS)}. {DEFAULT_METHOD}", None)
     noise = make_dataclass("Noise", [("method", str | None, chosen)], bases=(NoiseOptions,), frozen=True, kw_only=True)
     return {"Noise": noise} | {title: make_dataclass("MethodOptions", options) for title, options in own.items()}

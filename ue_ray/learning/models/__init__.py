@@ -9,6 +9,7 @@ from torch import nn
 from ue_ray.errors import UserError, choose
 from ue_ray.learning.models import standard
 from ue_ray.learning.models.inception_resnet import InceptionResNet
+from ue_ray.learning.models.linear import linear
 from ue_ray.learning.models.normalise import Normalised
 from ue_ray.learning.models.resnet9 import ResNet9
 
@@ -23,6 +24,7 @@ MODELS: dict[str, Builder] = {
     "densenet121": standard.densenet121,
     "inception-resnet": InceptionResNet,
     "inception-resnet-small": lambda num_classes, small: InceptionResNet(num_classes, small, 0.25, (2, 4, 2)),
+    "linear": lambda num_classes, small: linear(num_classes),
 }
 
 SMALLEST_IMAGE = 12  # the smallest side, in pixels, that the deepest networks can take

@@ -7,18 +7,18 @@ import torch
 from ue_ray.learning.collectives import sum_over_workers
 from ue_ray.noise.crafting.batches import Window
 from ue_ray.noise.crafting.checkpoint import CraftState
+from ue_ray.noise.crafting.surrogate import Move
 
 
-def delta_pass(state: CraftState, window: Window, seed: int, maximise: bool = False) -> tuple[float, float]:
-    """Runs every global batch of ``window``: each sample steps from its class's delta, the class takes the projected
-    mean. ``state.version`` counts the batches.
+def delta_pass(state: CraftState, window: Window, seed: int, move: Move) -> tuple[float, float]:
+    """Runs every global batch of ``window``: each sample's delta moves on from its class's, the class takes the
+    projected mean. ``state.version`` counts the batches.
 
-    Returns the share of images misclassified as the pass went, and the mean share of the budget that the deltas of the
-    last batch take; both in [0, 1].
+    Returns the share of images that ``move`` has counted as the pass went, and the mean share of the budget that
+    the deltas of the last batch take; both in [0, 1].
     """
     assert state.deltas is not None
     wrong = torch.zeros((), dtype=torch.int64, device=state.network.compute.device)
-    move = state.network.maximise if maximise else state.network.minimise
     for batch in window.batches(seed):
         classes, members = batch.labels.unique(return_inverse=True)
         current = state.deltas.pull(classes, state.version)

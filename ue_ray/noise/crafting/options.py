@@ -14,6 +14,7 @@ from ue_ray.noise.config import Granularity
 Schedule = Literal["online", "alternating"]
 Solver = Literal["pgd", "l-bfgs"]
 Tint = Literal["opponent", "brightness"]
+Adversary = Literal["noise", "pgd"]
 FEWEST_CELLS = 8  # a side, from which on there are enough waves to call it a grating
 
 
@@ -31,16 +32,23 @@ class CraftOptions:
     ``step_size`` is in [0, 1] units. A run that never gets below ``stop_error`` ends after ``max_rounds``.
     """
 
-    surrogate: str = option("The network that crafts the noise. Default: resnet18 on a GPU, resnet9 elsewhere.")
-    learning_rate: float = option("The surrogate's. Default: 0.1, never decayed, as in the authors' code.", 0.1)
+    surrogate: str = option(
+        "The network that crafts the noise. Default: resnet18 on a GPU, resnet9 elsewhere; pil: linear."
+    )
+    learning_rate: float = option(
+        "The surrogate's. Default: 0.1, never decayed, as in the authors' code; pil: 0.01.", 0.1
+    )
     views: tuple[str, ...] = option(
         "Random transforms of the perturbed image before the surrogate sees it, by commas: crop, flip, grayscale, "
-        "jpeg, resize; or none. Default: none; crop,flip for the online schedule.",
+        "jpeg, resize; or none. Default: none; crop,flip for the online schedule and for tap.",
         parse=parse_views,
     )
-    pgd_steps: int = option("Steps of a delta in a pass (T). Default: 1 class-wise, 20 sample-wise, 5 online.")
+    pgd_steps: int = option(
+        "Steps of a delta in a pass (T). Default: 1 class-wise, 20 sample-wise, 5 online; tap 250 sample-wise."
+    )
     step_size: float = option(
-        "Size of such a step (alpha), such as 0.8/255. Default: epsilon / 10, online epsilon / 4.", parse=parse_epsilon
+        "Size of such a step (alpha), such as 0.8/255. Default: epsilon / 10; online epsilon / 4; tap epsilon / 20.",
+        parse=parse_epsilon,
     )
     stop_error: float = option("Stop below this training error (lambda). Default: 0.1 class-wise, 0.01 sample-wise.")
     data_fraction: float = option("Share of each class to craft on. Default: 0.2 class-wise, 1 sample-wise.")
@@ -77,6 +85,25 @@ class ErrorMinimizingOptions(CraftOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, {"weight_steps": 1})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SEMOptions(ErrorMinimizingOptions):
+    """Error-minimizing's options, and those of the adversary that the noise is crafted against."""
+
+    adversary: Adversary = option(
+        "What disturbs images while their deltas are moved: noise (SEM), or pgd, an attack at each step (REM), which "
+        "takes --adversary-steps times as long. Default: noise.",
+        "noise",
+    )
+    adversary_epsilon: float = option(
+        "How far it may go, in --norm. Default: epsilon / 2, at least 1/255.", parse=parse_epsilon
+    )
+    adversary_steps: int = option("Steps of its attacks, each of a fifth of that. Default: 10.", 10)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, {"adversary_steps": 1})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 
 import torch
@@ -16,6 +17,9 @@ from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.crafting.options import CraftOptions, Solver
 from ue_ray.noise.crafting.views import random_view
 from ue_ray.noise.pgd import penalised, pgd, straight_through
+
+Move = Callable[[Tensor, Tensor, Tensor, int], tuple[Tensor, Tensor]]
+"""Images, deltas, labels and a seed -> the new deltas, and a count of images: ``Surrogate.minimise`` is one."""
 
 
 class Surrogate:
@@ -33,7 +37,9 @@ class Surrogate:
 
     def weight_step(self, images: Tensor, delta: Tensor, labels: Tensor, global_count: int, seed: int) -> Tensor:
         """``Optimize(x + delta, y, theta)`` of Algorithm 1; returns the number of wrong predictions on this worker."""
-        seen = random_view(self.options.views, self._perturbed(images, delta, seed), seed)
+        return self._train(self.seen(images, delta, seed), labels, global_count)
+
+    def _train(self, seen: Tensor, labels: Tensor, global_count: int) -> Tensor:
         return self._weight_steps().step(seen, labels, global_count)[1]
 
     def _weight_steps(self) -> WeightSteps:
@@ -66,9 +72,7 @@ class Surrogate:
 
         def loss(delta: Tensor) -> Tensor:
             step = seed + next(steps)  # each step another place and view
-            seen = random_view(options.views, self._perturbed(images, delta, step), step)
-            with self.compute.autocast():
-                logits = self._forward(seen).float()
+            logits = self.logits(self.disturbed(self.seen(images, delta, step), labels, step))
             wrong.copy_((logits.argmax(1) != labels).sum())
             return functional.cross_entropy(logits, labels, reduction="sum")
 
@@ -76,6 +80,19 @@ class Surrogate:
             if self.solver == "l-bfgs":
                 return penalised(loss, delta, budget, options.step_size, options.pgd_steps), wrong
             return pgd(loss, delta, budget, options.step_size, options.pgd_steps, maximise), wrong
+
+    def logits(self, seen: Tensor) -> Tensor:
+        """Returns float32 [N,K] for what the network sees, float32 [N,3,S,S] in [0, 1]."""
+        with self.compute.autocast():
+            return self._forward(seen).float()
+
+    def seen(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
+        """Returns what the network sees of ``images``: perturbed, through the view of ``seed``."""
+        return random_view(self.options.views, self._perturbed(images, delta, seed), seed)
+
+    def disturbed(self, seen: Tensor, labels: Tensor, seed: int) -> Tensor:
+        """Returns what an adversary makes of what the network would see while deltas are moved: here there is none."""
+        return seen
 
     def _perturbed(self, images: Tensor, delta: Tensor, seed: int) -> Tensor:
         height, width = images.shape[-2:]

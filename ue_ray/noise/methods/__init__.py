@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ue_ray.errors import UserError, choose, flag, option_names, with_options
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import NoiseConfig, NoiseOptions, NoOptions, owner_seed
-from ue_ray.noise.crafting.options import CraftOptions, ErrorMinimizingOptions, GratingsOptions
+from ue_ray.noise.crafting.options import CraftOptions, ErrorMinimizingOptions, GratingsOptions, SEMOptions
 
 if TYPE_CHECKING:
     from ue_ray.learning.compute import Compute
@@ -53,6 +53,9 @@ METHODS = Methods(
         "error-maximizing": InFile("error_maximizing.ErrorMaximizing", CraftOptions),
         "lsp": InFile("lsp.LSP"),
         "autoregressive": InFile("autoregressive.Autoregressive"),
+        "tap": InFile("tap.TAP", CraftOptions),
+        "pil": InFile("pil.PIL", CraftOptions),
+        "sem": InFile("sem.SEM", SEMOptions),
         "random": InFile("random.Random"),
     }
 )

@@ -20,7 +20,7 @@ from ue_ray.noise.crafting.class_deltas import ClassDeltas
 from ue_ray.noise.crafting.class_pass import delta_pass
 from ue_ray.noise.crafting.options import CraftOptions, algorithm_1_defaults
 from ue_ray.noise.crafting.rounds import Report, Rounds
-from ue_ray.noise.crafting.surrogate import Surrogate
+from ue_ray.noise.crafting.surrogate import Move, Surrogate
 
 FOOLED = 0.8  # a universal noise is done when it fools this share (Moosavi-Dezfooli et al., 2017)
 
@@ -56,6 +56,10 @@ class ErrorMaximizing(NoiseMethod):
             state.phases.append(Rounds(f"error above {FOOLED:g}", lambda error: error > FOOLED, most, report, fooled))
         return state
 
+    def mover(self, surrogate: Surrogate) -> Move:
+        """Returns how deltas are moved on the trained surrogate; what it counts is images that are fooled."""
+        return surrogate.maximise
+
     def _train(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
         """One epoch of the surrogate on clean images."""
         wrong = torch.zeros((), dtype=torch.int64, device=self.compute.device)
@@ -66,8 +70,9 @@ class ErrorMaximizing(NoiseMethod):
         return int(sum_over_workers(wrong)) / len(window), len(window)
 
     def _move(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
-        """One pass that moves every class's delta towards a larger loss."""
-        error, _ = delta_pass(state, window, step_seed(self.config.seed, number, 0, 0), maximise=True)
+        """One pass that moves every class's delta."""
+        seed = step_seed(self.config.seed, number, 0, 0)
+        error, _ = delta_pass(state, window, seed, self.mover(state.network))
         return error, len(window)
 
     def result(self, state: CraftState) -> dict[str, Any]:
@@ -78,4 +83,5 @@ class ErrorMaximizing(NoiseMethod):
     def noise(self, artifact: NoiseArtifact) -> Noise:
         if artifact.deltas is not None:
             return ClassNoise(self.config, self.compute, artifact.deltas)
-        return SurrogateNoise(Surrogate(self.config, self.options, self.compute), artifact.tensors, maximise=True)
+        surrogate = Surrogate(self.config, self.options, self.compute)
+        return SurrogateNoise(surrogate, artifact.tensors, self.mover(surrogate))

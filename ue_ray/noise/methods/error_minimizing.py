@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class ErrorMinimizing(NoiseMethod):
     """
 
     Options = ErrorMinimizingOptions
+    Network: ClassVar[type[Surrogate]] = Surrogate
 
     @classmethod
     def defaults(
@@ -69,7 +70,7 @@ class ErrorMinimizing(NoiseMethod):
         return config.granularity == "sample-wise" and config.options["schedule"] == "online"
 
     def start(self, deltas: ClassDeltas | None, report: Report) -> CraftState:
-        state = CraftState(Surrogate(self.config, self.options, self.compute))
+        state = CraftState(self.Network(self.config, self.options, self.compute))
         run: Callable[[CraftState, int, Window], Any] = self._online_round
         if self.config.granularity == "class-wise":
             state.deltas, state.batches, run = deltas, NextBatch(self.config.seed), self._class_round
@@ -90,7 +91,7 @@ class ErrorMinimizing(NoiseMethod):
             batch = state.batches(window)
             classes, members = batch.labels.unique(return_inverse=True)
             self._weight_step(state, batch, state.deltas.pull(classes, state.version)[members], number, step)
-        error, used = delta_pass(state, window, step_seed(self.config.seed, number))
+        error, used = delta_pass(state, window, step_seed(self.config.seed, number), state.network.minimise)
         return error, len(window) + self.options.weight_steps * self.options.batch_size, used
 
     def _online_round(self, state: CraftState, number: int, window: Window) -> tuple[float, int]:
@@ -141,4 +142,5 @@ class ErrorMinimizing(NoiseMethod):
             return ClassNoise(self.config, self.compute, artifact.deltas)
         if self.options.schedule == "alternating":
             return SampleNoise(self.config, self.compute, artifact.tensors)
-        return SurrogateNoise(Surrogate(self.config, self.options, self.compute), artifact.tensors)
+        surrogate = self.Network(self.config, self.options, self.compute)
+        return SurrogateNoise(surrogate, artifact.tensors, surrogate.minimise)
