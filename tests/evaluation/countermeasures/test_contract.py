@@ -35,6 +35,7 @@ TABLE = {  # name -> what it changes
     "gaussian-blur": "purify",
     "gaussian-blur-0.5": "purify",
     "median": "purify",
+    "denoise-dct": "purify",
     "orthogonal-projection": "purify all",
     "coin": "augment",
     "ueraser": "augment",
@@ -231,7 +232,7 @@ def test_an_unknown_name_lists_the_choices(name):
         f"unknown countermeasure {name!r}: choose among none, cutout, mixup, cutmix, fast-autoaugment, autoaugment, "
         "randaugment, grayscale, grayscale-train, jpeg-1 ... jpeg-100, jpeg-1-after ... jpeg-100-after, resize-half, "
         "bit-depth-1 ... bit-depth-7, gaussian-blur, gaussian-blur-0.5 ... gaussian-blur-5, median, "
-        "orthogonal-projection, coin, ueraser, ueraser-lite, ueraser-max, adversarial-training-1 ... "
+        "denoise-dct, orthogonal-projection, coin, ueraser, ueraser-lite, ueraser-max, adversarial-training-1 ... "
         "adversarial-training-32, early-stopping, several with +, such as grayscale+jpeg-10"
     )
 
