@@ -114,8 +114,8 @@ class EvaluateOptions(VictimOptions, SourceOptions):
         "fast-autoaugment, autoaugment, randaugment, coin, ueraser, ueraser-lite, ueraser-max; grayscale (the test "
         "images too), grayscale-train (not they), jpeg-1 ... jpeg-100 (the quality), jpeg-QUALITY-after (the crop), "
         "resize-half (and back), bit-depth-1 ... -7, gaussian-blur or gaussian-blur-SIGMA, median, "
-        "orthogonal-projection; adversarial-training-8 (of 255); early-stopping. Several together: grayscale+jpeg-10. "
-        "Default: none.",
+        "denoise-dct, orthogonal-projection; adversarial-training-8 (of 255); early-stopping. Several together: "
+        "grayscale+jpeg-10. Default: none.",
         ("none",),
         listed,
     )

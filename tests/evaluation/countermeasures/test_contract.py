@@ -35,6 +35,7 @@ TABLE = {  # name -> what it changes
     "gaussian-blur": "purify",
     "gaussian-blur-0.5": "purify",
     "median": "purify",
+    "denoise-dct": "purify",
     "orthogonal-projection": "purify all",
     "coin": "augment",
     "ueraser": "augment",
@@ -144,13 +145,16 @@ def test_labels_are_mixed_as_the_pixels_are(name):
         assert set(changed.unique().tolist()) <= set((torch.arange(4) / 3).tolist())
 
 
-def test_an_adversarial_batch_is_harder_and_within_its_budget(images):
+@pytest.mark.parametrize("levels", [4, 8])
+def test_an_adversarial_batch_is_harder_and_within_its_budget(images, levels):
     torch.manual_seed(0)
     network = COMPUTE.place(build("resnet9", 10, 28))
     batch = COMPUTE.images(torch.from_numpy(images))
     targets = functional.one_hot(torch.arange(20) % 10, 10).to(COMPUTE.device, torch.float32)
-    moved, _ = parse("adversarial-training-8").augment(batch, targets, network, torch.Generator().manual_seed(0))
-    assert (moved - batch).abs().max() <= 8 / 255 + 1e-6
+    moved, _ = parse(f"adversarial-training-{levels}").augment(
+        batch, targets, network, torch.Generator().manual_seed(0)
+    )
+    assert 0.99 * levels <= 255 * (moved - batch).abs().max() <= levels + 1e-3
     network.eval()
     assert functional.cross_entropy(network(moved), targets) > functional.cross_entropy(network(batch), targets)
 
@@ -231,7 +235,7 @@ def test_an_unknown_name_lists_the_choices(name):
         f"unknown countermeasure {name!r}: choose among none, cutout, mixup, cutmix, fast-autoaugment, autoaugment, "
         "randaugment, grayscale, grayscale-train, jpeg-1 ... jpeg-100, jpeg-1-after ... jpeg-100-after, resize-half, "
         "bit-depth-1 ... bit-depth-7, gaussian-blur, gaussian-blur-0.5 ... gaussian-blur-5, median, "
-        "orthogonal-projection, coin, ueraser, ueraser-lite, ueraser-max, adversarial-training-1 ... "
+        "denoise-dct, orthogonal-projection, coin, ueraser, ueraser-lite, ueraser-max, adversarial-training-1 ... "
         "adversarial-training-32, early-stopping, several with +, such as grayscale+jpeg-10"
     )
 

@@ -17,6 +17,7 @@ from ue_ray.evaluation.countermeasures.coin import Coin
 from ue_ray.evaluation.countermeasures.composition import Composition
 from ue_ray.evaluation.countermeasures.cutmix import Cutmix
 from ue_ray.evaluation.countermeasures.cutout import Cutout
+from ue_ray.evaluation.countermeasures.denoise_dct import DenoiseDct
 from ue_ray.evaluation.countermeasures.early_stopping import EarlyStopping
 from ue_ray.evaluation.countermeasures.fast_autoaugment import FastAutoAugment
 from ue_ray.evaluation.countermeasures.gaussian_blur import GaussianBlur
@@ -45,6 +46,7 @@ COUNTERMEASURES: dict[str, type[Countermeasure]] = {
     "bit-depth": BitDepth,
     "gaussian-blur": GaussianBlur,
     "median": Median,
+    "denoise-dct": DenoiseDct,
     "orthogonal-projection": OrthogonalProjection,
     "coin": Coin,
     "ueraser": UEraser,
