@@ -92,12 +92,12 @@ class _Protector:
     def __call__(self, batch: pa.Table) -> pa.Table:
         results: dict[str, list[Any]] = {"result": [], "kept": []}
         for index in batch["id"].to_pylist():
-            if ray.get(self.tries.add.remote(index)) > MAX_TRIES:  # Ray Data itself would try for ever
-                raise RunError(f"shard {index} took its worker with it {MAX_TRIES} times (out of memory?)")
-            start, stop = self.plan[index].tolist()
-            result = self.shards.finished(index)
+            result = self.shards.finished(index)  # before the tries: Ray Data does all shards of a lost block again
             results["kept"].append(result is not None)
             if result is None:
+                if ray.get(self.tries.add.remote(index)) > MAX_TRIES:  # Ray Data itself would try for ever
+                    raise RunError(f"shard {index} took its worker with it {MAX_TRIES} times (out of memory?)")
+                start, stop = self.plan[index].tolist()
                 result = self.shards.protect(index, self.table.slice(start, stop - start))
             results["result"].append(result.to_json())
         return pa.table(results)
