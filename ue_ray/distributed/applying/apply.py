@@ -11,7 +11,7 @@ import torch
 
 from ue_ray.distributed.applying.delta_server import ServedNoise, start_servers
 from ue_ray.distributed.boards import Tries
-from ue_ray.distributed.cluster import beside_the_driver, cpus, gpus, wait_for_room
+from ue_ray.distributed.cluster import beside_the_driver, cpus, gpus, joined, wait_for_room
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.gpus import wait_for_gpus
 from ue_ray.distributed.stream import numbered
@@ -37,7 +37,6 @@ def apply(
     that a network computes come from GPUs, one actor each; all else, and all other deltas, are work for CPUs.
     """
     count = survey.summary.count
-    actors = int(max(1, min(survey.summary.shards, cpus())))
     config = NoiseArtifact.load_card(artifact_uri).config
     served = use_gpu and METHODS[config.method].computes_deltas(config)
     wait_for_room(1, {"CPU": 1}, "a CPU")
@@ -51,7 +50,7 @@ def apply(
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=1,
-        compute=ray.data.ActorPoolStrategy(size=actors),
+        compute=_pool(survey.summary.shards),
     )
     progress = Progress("apply")
     done = rejected = kept = 0
@@ -63,6 +62,14 @@ def apply(
         progress.show(f"{done:,} of {count:,} images, {rejected:,} rejected", (done + rejected) / count)
         yield result
     progress.done(f"{done:,} images protected, {rejected:,} rejected" + (f" ({kept:,} kept)" if kept else ""))
+
+
+def _pool(shards: int) -> ray.data.ActorPoolStrategy:
+    """An actor a CPU; on a cluster, more as nodes come, up to one a shard."""
+    now = int(max(1, min(shards, cpus())))
+    if not joined():
+        return ray.data.ActorPoolStrategy(size=now)
+    return ray.data.ActorPoolStrategy(min_size=1, initial_size=now, max_size=shards)
 
 
 class _Protector:
