@@ -71,7 +71,7 @@ def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
     """
     if not has_cpus():  # before its first worker has started, a cluster may be a head alone
         wait_for_room(1, {"CPU": 1}, "a CPU")
-    refs: Any = _survey.options(scheduling_strategy=on_workers(1)[0]).remote(source, handling)
+    refs: Any = _survey.options(name="list the input", scheduling_strategy=on_workers(1)[0]).remote(source, handling)
     reference, *references = refs
     summary: Summary = ray.get(reference)
     for note in summary.notes:
@@ -109,7 +109,9 @@ def craft_blocks(survey: Survey, fraction: float, seed: int) -> tuple[int, int, 
 
     Returns the number of rows, the number of blocks that they make, and a reference to the rows of each block.
     """
-    refs: Any = _craft_blocks.options(scheduling_strategy=on_workers(1)[0]).remote(survey.table, fraction, seed)
+    refs: Any = _craft_blocks.options(name="craft: choose images", scheduling_strategy=on_workers(1)[0]).remote(
+        survey.table, fraction, seed
+    )
     rows, count, plan = refs
     return ray.get(rows), ray.get(count), plan
 

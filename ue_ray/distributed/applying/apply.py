@@ -52,6 +52,7 @@ def apply(
         num_cpus=1,
         compute=_pool(survey.summary.shards),
     )
+    records.set_name("protect-apply")
     progress = Progress("apply")
     done = rejected = kept = 0
     for row in records.iter_rows():

@@ -100,7 +100,7 @@ def _trainer(setup: dict[str, Any], workers: Workers, stream: ray.data.Dataset, 
         ),
         run_config=ray.train.RunConfig(
             # Of its own each time: Train would take the same name for a run to go on with, and the state is ours.
-            name=f"train-{uuid.uuid4().hex[:12]}",
+            name=f"craft-{uuid.uuid4().hex[:12]}",
             storage_path=work,
             failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
         ),
