@@ -9,6 +9,7 @@ import pytest
 import ray.data
 
 from ue_ray.distributed import cluster
+from ue_ray.distributed.applying import apply
 from ue_ray.distributed.crafting import workers as crafting
 from ue_ray.distributed.gpus import use_gpu
 from ue_ray.errors import RunError, UserError
@@ -135,3 +136,32 @@ def test_threads_are_no_more_than_ray_and_the_container_give(monkeypatch, node, 
     monkeypatch.setattr("ray.get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: node))
     monkeypatch.setattr("ue_ray.distributed.crafting.workers.usable_cpus", lambda: usable)
     assert crafting.threads(workers) == threads
+
+
+def test_what_takes_no_cpu_is_put_where_cpus_and_memory_are(monkeypatch):
+    nodes = [
+        node
+        | {"NodeID": 28 * node["NodeID"], "Resources": node["Resources"] | {"memory": 1e9 * len(node["Resources"])}}
+        for node in NODES
+    ]
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    places = cluster.on_workers(3)
+    assert [place.node_id for place in places] == [
+        28 * "b2",
+        28 * "a1",
+        28 * "b2",
+    ]  # neither the dead one nor a head without CPUs
+    assert all(place.soft for place in places)
+    monkeypatch.setattr("ray.nodes", lambda: nodes[2:])
+    assert cluster.on_workers(2) == ["SPREAD"] * 2
+
+
+@pytest.mark.parametrize(
+    ("shards", "cpus", "is_joined", "sizes"),
+    [(9, 4, True, (1, 4, 9)), (2, 4, True, (1, 2, 2)), (9, 0, True, (1, 1, 9)), (9, 4, False, (4, 4, 4))],
+)
+def test_applying_grows_with_the_cluster(monkeypatch, shards, cpus, is_joined, sizes):
+    monkeypatch.setattr(apply, "cpus", lambda: cpus)
+    monkeypatch.setattr(apply, "joined", lambda: is_joined)
+    pool = apply._pool(shards)
+    assert (pool.min_size, pool.initial_size, pool.max_size) == sizes

@@ -9,6 +9,11 @@ from ue_ray.evaluation.training import TrainingPlan
 RUN = VictimRun(TrainingPlan("resnet9", 3), "clean", "jpeg-50", "a", "b", 32)
 
 
+def test_a_run_is_said_in_words():
+    assert RUN.title == "resnet9 on clean with jpeg-50, seed 0"
+    assert replace(RUN, countermeasure="none").title == "resnet9 on clean, seed 0"
+
+
 def test_what_was_written_is_found_and_nothing_else(tmp_path):
     runs = VictimRuns(str(tmp_path / "report"))
     assert runs.finished(RUN) is None

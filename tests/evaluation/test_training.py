@@ -9,7 +9,7 @@ from tests.device import COMPUTE
 from tests.digits import digit_blocks
 from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import parse
-from ue_ray.evaluation.training import TrainingPlan, confusion_on, crop, crop_flip, train_classifier
+from ue_ray.evaluation.training import TrainingPlan, accuracy, confusion, crop, crop_flip, predictions, train_classifier
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.steps import cosine_learning_rate
 
@@ -62,17 +62,23 @@ def test_early_stopping_hands_over_the_network_of_the_epoch_that_it_chose(two_di
     train, test = two_digits
     held_out = iter([0.5, 1.0, 0.0, 0.5])
     monkeypatch.setattr(
-        "ue_ray.evaluation.training.accuracy", lambda counts: next(held_out) if counts.sum() == 8 else 0.5
+        "ue_ray.evaluation.training.accuracy", lambda data, predicted: next(held_out) if len(data) == 8 else 0.5
     )
     plan = TrainingPlan("resnet9", 4, batch_size=16, learning_rate=0.2, augmentation="none")
     told = []
     training = train_classifier(train, test, 2, plan, COMPUTE, parse("early-stopping"), told.append)
     assert training.taken is told[1]
-    assert confusion_on(training.network, test, 2, COMPUTE).tolist() == training.confusion.tolist()
+    assert confusion(test, predictions(training.network, test, COMPUTE), 2).tolist() == training.confusion.tolist()
     counted = {
         int(value) for name, value in training.network.state_dict().items() if name.endswith("num_batches_tracked")
     }
     assert counted == {2 * (72 // 16)}, "batches of two epochs"
+
+
+def test_who_is_taken_for_whom_is_counted():
+    data = LabelledImages(np.zeros((4, 12, 12, 3), np.uint8), np.array([0, 2, 2, 1]), list("abcd"))
+    assert confusion(data, torch.tensor([0, 1, 2, 1]), 3).tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
+    assert accuracy(data, torch.tensor([0, 1, 2, 1])) == 0.75
 
 
 def test_a_set_smaller_than_a_batch_is_one_batch(two_digits):

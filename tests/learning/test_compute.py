@@ -32,3 +32,25 @@ def test_a_gpu_that_torch_cannot_use_is_one_line(monkeypatch, built, driver, sai
     assert said in str(raised.value)
     assert str(raised.value).startswith(f"torch {torch.__version__} cannot use the GPU: it is ")
     assert "\n" not in str(raised.value)
+
+
+SETTINGS = (torch.backends.cuda.matmul, torch.backends.cudnn)
+
+
+@pytest.fixture
+def tf32():
+    """Allowed, as by a caller of the library."""
+    before = [settings.allow_tf32 for settings in SETTINGS]
+    for settings in SETTINGS:
+        settings.allow_tf32 = True
+    yield
+    for settings, value in zip(SETTINGS, before, strict=True):
+        settings.allow_tf32 = value
+
+
+@pytest.mark.parametrize(("precision", "left"), [("auto", True), ("float32", False)])
+def test_a_callers_settings_of_tf32_are_left_as_they_are(monkeypatch, tf32, precision, left):
+    monkeypatch.setattr(compute, "check_gpu", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert Compute.detect("cuda", precision=precision).bf16 is left
+    assert [settings.allow_tf32 for settings in SETTINGS] == [left, left]

@@ -99,6 +99,11 @@ def cpus() -> float:
     return float(ray.cluster_resources().get("CPU", 1))
 
 
+def has_cpus() -> bool:
+    """Returns whether there is a node with CPUs now."""
+    return any(node.get("CPU") for node in _live_nodes())
+
+
 def gpus() -> float:
     """Returns the number of GPUs of the cluster."""
     return float(ray.cluster_resources().get("GPU", 0))
@@ -130,6 +135,18 @@ def room(cpus: float, gpus: float) -> int:
     """Returns how many workers of ``cpus`` CPUs, at least 1, and ``gpus`` GPUs each the empty nodes could hold."""
     share = {"CPU": cpus} | ({"GPU": gpus} if gpus else {})
     return sum(min(int(node.get(name, 0) // amount) for name, amount in share.items()) for node in _live_nodes())
+
+
+def on_workers(count: int) -> list[Any]:
+    """Returns where to put ``count`` tasks or actors that take no CPU: on the nodes that have CPUs, those with the most
+    memory first. Ray would put them on a head that has none, and little memory. Should a node be lost, any other does.
+
+    They must not take a part of a CPU instead: made again after a loss, they would wait for those who wait for them.
+    """
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    nodes.sort(key=lambda node: node["Resources"].get("memory", 0), reverse=True)
+    places: list[Any] = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=True) for node in nodes] or ["SPREAD"]
+    return [places[number % len(places)] for number in range(count)]
 
 
 def wait_for_room(workers: int, share: Mapping[str, float], what: str) -> None:

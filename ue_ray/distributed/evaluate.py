@@ -116,7 +116,7 @@ def run(job: Job, plan: Plan) -> Outcome:
         sets.made("control", random_control, clean, budget)
     runs = victim_runs(job, plan, sets.digests(job.uris), budget)
     entries = train_victims(runs, job.store, images_of, plan.hardware, options.trackers)
-    facts = ray.get([_describe.remote(sets.loaded(role)) for role in job.uris])
+    facts = ray.get([_describe.options(name="evaluate: describe").remote(sets.loaded(role)) for role in job.uris])
     shared = sets.shared("test", "clean")
     data = {
         role: {"uri": job.uris[role], "image_size": plan.side, **fact}
@@ -183,7 +183,9 @@ def _compare(plan: Plan) -> Any:
     """Returns a reference to the ``Comparison`` of the clean with the protected images."""
     clean, protected = plan.surveys["clean"], plan.surveys["protected"]
     names = clean.summary.class_names, protected.summary.class_names
-    return _comparison.remote((clean.source, protected.source), clean.table, protected.table, names)
+    return _comparison.options(name="evaluate: compare").remote(
+        (clean.source, protected.source), clean.table, protected.table, names
+    )
 
 
 @ray.remote

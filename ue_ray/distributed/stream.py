@@ -47,7 +47,9 @@ def block_stream(survey: Survey, fraction: float, seed: int, side: int, workers:
     _, share = node_shares(*largest_nodes(), workers)
     together = max(1, TASK_BYTES // (BLOCK_ROWS * 3 * side**2))
     tasks = min(MAX_BLOCKS, max(-(-count // together), int(4 * cpus())))
-    return numbered(count, tasks).map_batches(read, batch_size=None, num_cpus=share)
+    blocks = numbered(count, tasks).map_batches(read, batch_size=None, num_cpus=share)
+    blocks.set_name("craft-decode")
+    return blocks
 
 
 def blocks_of(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[Block]:

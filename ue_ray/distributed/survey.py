@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
+from ue_ray.distributed.cluster import has_cpus, on_workers, wait_for_room
 from ue_ray.distributed.console import say
 from ue_ray.errors import UserError
 from ue_ray.storage.inputs.blocks import block_plan, natural_side, stratified_rows
@@ -68,7 +69,9 @@ def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
 
     Raises UserError for an input of no use.
     """
-    refs: Any = _survey.remote(source, handling)
+    if not has_cpus():  # before its first worker has started, a cluster may be a head alone
+        wait_for_room(1, {"CPU": 1}, "a CPU")
+    refs: Any = _survey.options(name="list the input", scheduling_strategy=on_workers(1)[0]).remote(source, handling)
     reference, *references = refs
     summary: Summary = ray.get(reference)
     for note in summary.notes:
@@ -78,7 +81,7 @@ def survey(source: Source, handling: Handling = DEFAULT_HANDLING) -> Survey:
 
 # These tasks take no CPU. If their results are lost with a node, Ray runs them again, while those who wait for the
 # results may hold all CPUs that are left.
-@ray.remote(num_returns=4, num_cpus=0, scheduling_strategy="SPREAD")
+@ray.remote(num_returns=4, num_cpus=0)
 def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.ndarray, np.ndarray]:
     listed = source.list()
     look = first_look(source, listed, handling)
@@ -106,12 +109,14 @@ def craft_blocks(survey: Survey, fraction: float, seed: int) -> tuple[int, int, 
 
     Returns the number of rows, the number of blocks that they make, and a reference to the rows of each block.
     """
-    refs: Any = _craft_blocks.remote(survey.table, fraction, seed)
+    refs: Any = _craft_blocks.options(name="craft: choose images", scheduling_strategy=on_workers(1)[0]).remote(
+        survey.table, fraction, seed
+    )
     rows, count, plan = refs
     return ray.get(rows), ray.get(count), plan
 
 
-@ray.remote(num_returns=3, num_cpus=0, scheduling_strategy="SPREAD")
+@ray.remote(num_returns=3, num_cpus=0)
 def _craft_blocks(table: pa.Table, fraction: float, seed: int) -> tuple[int, int, list[np.ndarray]]:
     rows = stratified_rows(table["label"].to_numpy(), fraction, seed)
     plan = block_plan(rows, seed)

@@ -77,14 +77,14 @@ class _InputOnRay:
     originals: ray.ObjectRef
 
     def left_out(self, ids: np.ndarray) -> list[str]:
-        return ray.get(_left_out.remote(self.originals, ids))
+        return ray.get(_left_out.options(name="verify: what is left out").remote(self.originals, ids))
 
     def here(self) -> Originals:
         return ray.get(self.originals)
 
 
 def _list_on_ray(source: Source, dropped: list[str]) -> _InputOnRay:
-    references: Any = _list.remote(source, dropped)
+    references: Any = _list.options(name="verify: list").remote(source, dropped)
     names, originals = references
     class_names, fingerprint = ray.get(names)
     return _InputOnRay(class_names, fingerprint, originals)
@@ -108,7 +108,10 @@ def check_on_ray(checker: FileChecker, records: Iterable[FileRecord], progress: 
     waiting, pending = iter(records), list[ray.ObjectRef]()
     done, most = 0, max(1, int(2 * cluster.cpus()))
     while True:
-        pending += [_check.remote(shared, record) for record in islice(waiting, most - len(pending))]
+        pending += [
+            _check.options(name="verify: a file").remote(shared, record)
+            for record in islice(waiting, most - len(pending))
+        ]
         if not pending:
             break
         ready, pending = ray.wait(pending)

@@ -36,6 +36,12 @@ class VictimRun:
     workers: int = 1
 
     @property
+    def title(self) -> str:
+        """What it is, in words: ``resnet18 on clean with jpeg-50, seed 0``."""
+        measure = "" if self.countermeasure == "none" else f" with {self.countermeasure}"
+        return f"{self.plan.model} on {self.train_set}{measure}, seed {self.plan.seed}"
+
+    @property
     def file_name(self) -> str:
         """The name of the file of its result: readable, and different for different runs.
 

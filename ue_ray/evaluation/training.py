@@ -126,24 +126,26 @@ def train_classifier(
         train, held_out = _split(train, measure.held_out, plan.seed)
     trainer = _Trainer(train, num_classes, plan, compute, measure)
     curve: list[Epoch] = []
-    taken, confusion = None, torch.zeros(0, 0)
+    taken, chosen = None, torch.zeros(0)
     weights: dict[str, Tensor] = {}  # of the epoch that is taken, where that need not be the last
     for epoch in range(plan.epochs):
         started = time.perf_counter()
         loss, train_accuracy = trainer.train_epoch(epoch)
-        counts = confusion_on(trainer.network, test, num_classes, compute)
-        held = accuracy(confusion_on(trainer.network, held_out, num_classes, compute)) if held_out is not None else None
+        predicted = predictions(trainer.network, test, compute)
+        held = None
+        if held_out is not None:
+            held = accuracy(held_out, predictions(trainer.network, held_out, compute))
         seconds = time.perf_counter() - started
-        curve.append(Epoch(epoch + 1, loss, train_accuracy, accuracy(counts), seconds, held))
+        curve.append(Epoch(epoch + 1, loss, train_accuracy, accuracy(test, predicted), seconds, held))
         on_epoch(curve[-1])
         if taken is None or (held or 0.0) >= (taken.held_out_accuracy or 0.0):
-            taken, confusion = curve[-1], counts
+            taken, chosen = curve[-1], predicted
             if held_out is not None:
                 weights = deepcopy(trainer.network.state_dict())
     assert taken is not None
     if weights:
         trainer.network.load_state_dict(weights)
-    return Training(curve, taken, confusion, trainer.network)
+    return Training(curve, taken, confusion(test, chosen, num_classes), trainer.network)
 
 
 class _Trainer:
@@ -225,24 +227,30 @@ def _split(data: LabelledImages, share: float, seed: int) -> tuple[LabelledImage
 
 
 @torch.inference_mode()
-def confusion_on(
-    network: nn.Module, data: LabelledImages, num_classes: int, compute: Compute, batch_size: int = 500
-) -> Tensor:
-    """Counts how often the network takes each class for each: int64 [K,K] on the CPU; rows are the true classes.
+def predictions(network: nn.Module, data: LabelledImages, compute: Compute, batch_size: int = 500) -> Tensor:
+    """Returns the class that the network takes each image for: int64 [n] on the CPU.
 
-    Several workers may call this together: they share the images out, and each gets the whole count.
+    Several workers may call this together: they share the images out, and each gets all predictions.
     """
     network.eval()
-    counts = torch.zeros(num_classes**2, dtype=torch.int64, device=compute.device)
-    pixels, classes = tensors(data)
+    predicted = torch.zeros(len(data), dtype=torch.int64, device=compute.device)
+    pixels, _ = tensors(data)
     for start in range(rank() * batch_size, len(data), world_size() * batch_size):
         with compute.autocast():
             logits = network(compute.images(pixels[start : start + batch_size]))
-        labels = classes[start : start + batch_size].to(compute.device)
-        counts += torch.bincount(labels * num_classes + logits.argmax(1), minlength=num_classes**2)
-    return sum_over_workers(counts).view(num_classes, num_classes).cpu()
+        predicted[start : start + batch_size] = logits.argmax(1)
+    return sum_over_workers(predicted).cpu()
 
 
-def accuracy(confusion: Tensor) -> float:
+def accuracy(data: LabelledImages, predicted: Tensor) -> float:
     """Returns the share of images, in [0, 1], that are taken for what they are."""
-    return int(confusion.trace()) / int(confusion.sum())
+    return int((torch.from_numpy(data.labels.copy()) == predicted).sum()) / len(data)
+
+
+def confusion(data: LabelledImages, predicted: Tensor, num_classes: int) -> Tensor:
+    """Counts how often each class is taken for each: int64 [K,K]; rows are the true classes.
+
+    Of ten thousand classes that is a gigabyte, so it is counted once, at the end.
+    """
+    pairs = torch.from_numpy(data.labels.copy()) * num_classes + predicted
+    return torch.bincount(pairs, minlength=num_classes**2).view(num_classes, num_classes)

@@ -34,14 +34,15 @@ class Compute:
     ) -> Compute:
         """Returns the best that this machine has, or the best for ``device``, such as ``"cuda:1"`` or ``"cpu"``.
 
-        On a GPU it allows TF32 for this process, unless ``precision`` is ``float32``. Raises UserError for a GPU that
-        torch cannot use (``check_gpu``).
+        With ``float32`` it forbids TF32 to this process, a worker's; else torch's settings are left as they are: GPUs
+        that have TF32 have bfloat16. Raises UserError for a GPU that torch cannot use (``check_gpu``).
         """
         auto = precision == "auto"
         chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         if chosen.type == "cuda":
             check_gpu(chosen)
-            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = auto
+            if not auto:
+                torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
             return Compute(chosen, auto and torch.cuda.is_bf16_supported(including_emulation=False), compile)
         return Compute(chosen, auto and cpu_has_bf16(), compile)
 

@@ -55,9 +55,13 @@ def assert_same_bits(one, other):
 def test_killed_twice_and_resumed_it_ends_with_the_same_bits(case, blocks, tmp_path):
     config = config_for(*case, Budget(8 / 255), max_rounds=4, weight_steps=3, batch_size=16, views=("crop",))
     whole = craft(config, blocks, Checkpoints())
+    last = [Checkpoints(str(tmp_path)).reached()]
     for _ in range(2):
         with pytest.raises(Killed):
             craft(config, blocks, Checkpoints(str(tmp_path), overhead=inf), kill_in=2)
+        last.append(Checkpoints(str(tmp_path)).reached())
+    assert last[0] is None
+    assert len(set(last)) == 3, "each time it has come further"
     resumed = craft(config, blocks, Checkpoints(str(tmp_path), overhead=inf))
 
     def reached(artifact):

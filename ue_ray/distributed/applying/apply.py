@@ -11,7 +11,7 @@ import torch
 
 from ue_ray.distributed.applying.delta_server import ServedNoise, start_servers
 from ue_ray.distributed.boards import Tries
-from ue_ray.distributed.cluster import beside_the_driver, cpus, gpus, wait_for_room
+from ue_ray.distributed.cluster import beside_the_driver, cpus, gpus, joined, wait_for_room
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.gpus import wait_for_gpus
 from ue_ray.distributed.stream import numbered
@@ -37,7 +37,6 @@ def apply(
     that a network computes come from GPUs, one actor each; all else, and all other deltas, are work for CPUs.
     """
     count = survey.summary.count
-    actors = int(max(1, min(survey.summary.shards, cpus())))
     config = NoiseArtifact.load_card(artifact_uri).config
     served = use_gpu and METHODS[config.method].computes_deltas(config)
     wait_for_room(1, {"CPU": 1}, "a CPU")
@@ -51,8 +50,9 @@ def apply(
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=1,
-        compute=ray.data.ActorPoolStrategy(size=actors),
+        compute=_pool(survey.summary.shards),
     )
+    records.set_name("protect-apply")
     progress = Progress("apply")
     done = rejected = kept = 0
     for row in records.iter_rows():
@@ -63,6 +63,14 @@ def apply(
         progress.show(f"{done:,} of {count:,} images, {rejected:,} rejected", (done + rejected) / count)
         yield result
     progress.done(f"{done:,} images protected, {rejected:,} rejected" + (f" ({kept:,} kept)" if kept else ""))
+
+
+def _pool(shards: int) -> ray.data.ActorPoolStrategy:
+    """An actor a CPU; on a cluster, more as nodes come, up to one a shard."""
+    now = int(max(1, min(shards, cpus())))
+    if not joined():
+        return ray.data.ActorPoolStrategy(size=now)
+    return ray.data.ActorPoolStrategy(min_size=1, initial_size=now, max_size=shards)
 
 
 class _Protector:
@@ -92,12 +100,12 @@ class _Protector:
     def __call__(self, batch: pa.Table) -> pa.Table:
         results: dict[str, list[Any]] = {"result": [], "kept": []}
         for index in batch["id"].to_pylist():
-            if ray.get(self.tries.add.remote(index)) > MAX_TRIES:  # Ray Data itself would try for ever
-                raise RunError(f"shard {index} took its worker with it {MAX_TRIES} times (out of memory?)")
-            start, stop = self.plan[index].tolist()
-            result = self.shards.finished(index)
+            result = self.shards.finished(index)  # before the tries: Ray Data does all shards of a lost block again
             results["kept"].append(result is not None)
             if result is None:
+                if ray.get(self.tries.add.remote(index)) > MAX_TRIES:  # Ray Data itself would try for ever
+                    raise RunError(f"shard {index} took its worker with it {MAX_TRIES} times (out of memory?)")
+                start, stop = self.plan[index].tolist()
                 result = self.shards.protect(index, self.table.slice(start, stop - start))
             results["result"].append(result.to_json())
         return pa.table(results)

@@ -18,7 +18,9 @@ from ue_ray.storage.inputs.samples import Handling
 def preview(survey: Survey, output: str, looks: Looks, **facts: Any) -> str:
     """Returns the page, HTML. ``facts``: of Preview, beside its images."""
     page: str = ray.get(
-        _preview.remote(survey.table, survey.source, survey.handling, survey.summary.class_names, output, looks, facts)
+        _preview.options(name="protect: preview").remote(
+            survey.table, survey.source, survey.handling, survey.summary.class_names, output, looks, facts
+        )
     )
     return page
 

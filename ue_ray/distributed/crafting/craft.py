@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 import ray
+import ray.data
 import ray.train
 import torch
+from ray.train import TrainingFailedError
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from ue_ray.distributed.boards import Board, watching
@@ -31,7 +33,7 @@ from ue_ray.noise.methods import METHODS, new_method
 from ue_ray.storage.filesystem import join
 from ue_ray.storage.inputs.blocks import Block
 
-MAX_FAILURES = 3  # of workers or whole nodes, after each of which crafting goes on from its last checkpoint
+MAX_FAILURES = 3  # of workers or whole nodes without a new checkpoint: machines that are lent are taken away often
 
 
 def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, work: str) -> None:
@@ -39,7 +41,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
 
     Checkpoints are kept at the URI ``work``: a worker that is lost is replaced and all go on from the last one, and so
     does this call when there is one already. Both must be within every worker's reach. Raises UserError for a mistake
-    of the user's, RunError when workers were lost more than MAX_FAILURES times.
+    of the user's, RunError when workers were lost more than MAX_FAILURES times without a new checkpoint in between.
     """
     stream = block_stream(survey, config.options["data_fraction"], config.seed, config.image_size, workers.count)
     share, needed = workers.share(), workers.at_least or workers.count
@@ -48,33 +50,18 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     if workers.use_gpu:
         wait_for_gpus(needed)
     board = beside_the_driver(Board)
-    trainer = TorchTrainer(
-        _craft_on_worker,
-        train_loop_config={
-            "config": config,
-            "method": METHODS[config.method],
-            "board": board,
-            "artifact": artifact,
-            "checkpoints": join(work, "craft"),
-            "compile": workers.compile,
-            "precision": workers.precision,
-            "delta_table": workers.delta_table,
-            "unseen": survey.summary.unseen,
-        },
-        torch_config=TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=(workers.at_least, workers.count) if workers.at_least else workers.count,  # type: ignore[arg-type]
-            use_gpu=workers.use_gpu,
-            resources_per_worker=share,
-        ),
-        run_config=ray.train.RunConfig(
-            # Of its own each time: Train would take the same name for a run to go on with, and the state is ours.
-            name=f"train-{uuid.uuid4().hex[:12]}",
-            storage_path=work,
-            failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
-        ),
-        datasets={"craft": stream},
-    )
+    checkpoints = join(work, "craft")
+    setup = {
+        "config": config,
+        "method": METHODS[config.method],
+        "board": board,
+        "artifact": artifact,
+        "checkpoints": checkpoints,
+        "compile": workers.compile,
+        "precision": workers.precision,
+        "delta_table": workers.delta_table,
+        "unseen": survey.summary.unseen,
+    }
     progress, pace = Progress("craft"), Pace(config.options["max_rounds"])
 
     def show(entry: dict[str, Any]) -> None:
@@ -82,11 +69,43 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         progress.show(_round_text(last, config), left=pace.left(last))
 
     with own_handlers(), watching(lambda: ray.get(board.last.remote()), show):
-        trainer.fit()
+        while_it_moves(lambda: _trainer(setup, workers, stream, work).fit(), Checkpoints(checkpoints).reached)
     last, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:
         raise mistake
     progress.done(_round_text(Round(**last), config) if last else "nothing to optimise")
+
+
+def while_it_moves(attempt: Callable[[], Any], reached: Callable[[], Any]) -> None:
+    """Calls ``attempt`` until it succeeds, again after each failure before which ``reached`` has changed."""
+    while True:
+        before = reached()
+        try:
+            attempt()
+            return
+        except TrainingFailedError:
+            if reached() == before:
+                raise
+
+
+def _trainer(setup: dict[str, Any], workers: Workers, stream: ray.data.Dataset, work: str) -> TorchTrainer:
+    return TorchTrainer(
+        _craft_on_worker,
+        train_loop_config=setup,
+        torch_config=TorchConfig(backend="nccl" if workers.use_gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=(workers.at_least, workers.count) if workers.at_least else workers.count,  # type: ignore[arg-type]
+            use_gpu=workers.use_gpu,
+            resources_per_worker=workers.share(),
+        ),
+        run_config=ray.train.RunConfig(
+            # Of its own each time: Train would take the same name for a run to go on with, and the state is ours.
+            name=f"craft-{uuid.uuid4().hex[:12]}",
+            storage_path=work,
+            failure_config=ray.train.FailureConfig(max_failures=MAX_FAILURES),
+        ),
+        datasets={"craft": stream},
+    )
 
 
 def _round_text(entry: Round, config: NoiseConfig) -> str:

@@ -10,6 +10,7 @@ import ray
 import torch
 from torch import Tensor
 
+from ue_ray.distributed.cluster import on_workers
 from ue_ray.learning.collectives import rank
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.crafting.class_deltas import file_name, mean_delta, read_classes
@@ -90,8 +91,13 @@ class SharedDeltas:
     def create(num_classes: int, side: int, budget: Budget, workers: int, shards: int) -> SharedDeltas:
         shards = min(shards, num_classes)
         classes = [range(first, num_classes, shards) for first in range(shards)]
-        actor = ray.remote(DeltaShard).options(num_cpus=0, scheduling_strategy="SPREAD")
-        return SharedDeltas([actor.remote(mine, side, budget, workers) for mine in classes], num_classes, side)
+        actors = [
+            ray.remote(DeltaShard)
+            .options(num_cpus=0, memory=4 * len(mine) * 3 * side**2, scheduling_strategy=place)
+            .remote(mine, side, budget, workers)
+            for mine, place in zip(classes, on_workers(shards), strict=True)
+        ]
+        return SharedDeltas(actors, num_classes, side)
 
     def pull(self, classes: Tensor, version: int) -> Tensor:
         return self._pull(classes.cpu(), version).to(classes.device)

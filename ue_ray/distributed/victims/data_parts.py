@@ -53,7 +53,7 @@ def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: s
             return {name: Part(join(data, f"{name}{ending}"), options) for name in (TRAIN, TEST)}
     if not {f"{TRAIN}.parquet", f"{TEST}.parquet"} <= set(list_names(tables)):
         source = open_source(data, **options)
-        ray.get(_divide.remote(source, tables))
+        ray.get(_divide.options(name="images: divide").remote(source, tables))
     links = {name: value for name, value in options.items() if name == "follow_links"}
     return {name: Part(data, links | {"labels": join(tables, f"{name}.parquet")}) for name in (TRAIN, TEST)}
 

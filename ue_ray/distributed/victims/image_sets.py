@@ -39,16 +39,24 @@ class ImageSets:
     def digests(self, names: Iterable[str]) -> dict[str, str]:
         """Returns the digest of each set that ``loaded`` gives, by its name: what a kept result was made of."""
         names = list(names)
-        return dict(zip(names, ray.get([_digest.remote(self.loaded(name)) for name in names]), strict=True))
+        return dict(
+            zip(
+                names,
+                ray.get(
+                    [_digest.options(name=f"images: digest of {name}").remote(self.loaded(name)) for name in names]
+                ),
+                strict=True,
+            )
+        )
 
     def shared(self, name: str, other: str) -> int:
         """Returns how many images of the set ``name`` the set ``other`` has too, by their pixels."""
-        return int(ray.get(_shared.remote(self.loaded(name), self.loaded(other))))
+        return int(ray.get(_shared.options(name="images: in both sets").remote(self.loaded(name), self.loaded(other))))
 
     def made(self, key: Hashable, make: Callable[..., LabelledImages], *arguments: Any) -> Images:
         """Returns what a task that calls ``make`` gives; of the same ``key`` there is one set."""
         if key not in self._made:
-            self._made[key] = ray.remote(make).remote(*arguments)
+            self._made[key] = ray.remote(make).options(name=f"images: {make.__name__.strip('_')}").remote(*arguments)
         return self._made[key]
 
     def purified(self, images: Images, countermeasure: str, for_test: bool = False) -> Images:

@@ -72,7 +72,7 @@ def _fit(setup: dict[str, Any]) -> None:
                 use_gpu=hardware.gpu,
                 resources_per_worker=share,
             ),
-            run_config=ray.train.RunConfig(name="victim", storage_path=folder),
+            run_config=ray.train.RunConfig(name=f"victim {setup['run'].title}", storage_path=folder),
         ).fit()
 
 

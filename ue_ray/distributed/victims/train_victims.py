@@ -77,9 +77,8 @@ class _Console:
             print(line, file=sys.stderr, flush=True)
 
     def ended(self, run: VictimRun, entry: Mapping[str, Any]) -> None:
-        measure = "" if run.countermeasure == "none" else f" with {run.countermeasure}"
         accuracy = 100 * entry["final_test_accuracy"]
-        self._last = f", last {run.plan.model} on {run.train_set}{measure} {accuracy:.1f} %"
+        self._last = f", last {run.title} {accuracy:.1f} %"
         self._ended += 1
 
     def show(self, epochs: int) -> None:
@@ -118,7 +117,8 @@ _OUT_OF_MEMORY = re.compile("CUDA out of memory|CUDA error: out of memory|_ALLOC
 def _start(share: Mapping[str, float], arguments: tuple[Any, ...]) -> Any:
     """Trains a victim in a task; returns a reference to its entry."""
     task = _on_gpu if share["GPU"] else _on_cpus
-    return task.options(num_cpus=share["CPU"], num_gpus=share["GPU"]).remote(*arguments)
+    name = f"victim {arguments[2].title}"
+    return task.options(name=name, num_cpus=share["CPU"], num_gpus=share["GPU"]).remote(*arguments)
 
 
 def _train(

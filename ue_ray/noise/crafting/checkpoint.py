@@ -89,6 +89,11 @@ class Checkpoints:
         self.saved = time.monotonic()
         self.cost = self.saved - started
 
+    def reached(self) -> str | None:
+        """Returns the name of the last checkpoint, another one after each ``save``; None without one."""
+        latest = self._latest()
+        return latest["folder"] if latest is not None else None
+
     def restore(self, state: CraftState) -> None:
         """Bring ``state``, as it is at the start, to where the last checkpoint was; nothing happens without one."""
         latest = self._latest()

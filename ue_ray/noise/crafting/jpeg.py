@@ -50,7 +50,9 @@ def jpeg_round_trip(images: Tensor, quality: int, halve_chroma: bool) -> Tensor:
 
 
 def _mix(planes: Tensor, matrix: tuple[tuple[float, ...], ...]) -> Tensor:
-    return functional.conv2d(planes, planes.new_tensor(matrix).view(3, 3, 1, 1))
+    """Each plane a sum of three, in float32. A GPU's convolution may take TF32, by which colours can move a level."""
+    one, two, three = planes.unbind(1)
+    return torch.stack([a * one + b * two + c * three for a, b, c in matrix], 1)
 
 
 def _rounded(values: Tensor) -> Tensor:
