@@ -3,10 +3,10 @@
     python benchmarks/dependability.py --data data --output out/dependability
     python benchmarks/dependability.py --data data --output out/dependability --device cuda --processes 14 --minutes 8
 
-``--data``: a folder with ``cifar10-jpeg75/{train,test}.parquet`` and ``cifar100/{train/*,test}.parquet``; the digits
-come from a wheel. Without Ray. A noise is crafted once; a JSON file a victim is written as it ends, and a finished
-victim is not trained again; ``summary.json`` and the printed table hold what has ended. One process a core, one thread
-each; on a GPU the processes share it.
+``--data``: a folder with ``cifar10-jpeg75/{train,test}.parquet``, ``cifar100/{train/*,test}.parquet`` and
+``tiny-imagenet10/{train,test}.parquet`` (64 pixels a side); the digits come from a wheel. Without Ray. A noise is
+crafted once; a JSON file a victim is written as it ends, and a finished victim is not trained again; ``summary.json`` and the
+printed table hold what has ended. One process a core, one thread each; on a GPU the processes share it.
 """
 
 from __future__ import annotations
@@ -74,6 +74,8 @@ SETS = {
     ),
     "cifar10-5k": DataSet("cifar10-jpeg75", None, {"epsilon": "8/255"}, {}),
     **{f"cifar100-{digit}": tenth(digit) for digit in range(10)},
+    "tiny-imagenet": DataSet("tiny-imagenet10", None, {"epsilon": "8/255"}, {}),
+    "tiny-imagenet-coarse": DataSet("tiny-imagenet10", None, {"epsilon": "8/255"}, {"gratings": {"cells": 8}}),
     "cifar10": DataSet(
         "cifar10-jpeg75", None, {"epsilon": "8/255"}, {}, "crop-flip", None,
         ("resnet9-wide", "resnet18", "whitened-resnet9-wide"),
@@ -90,6 +92,8 @@ class Options:
     victim_seeds: int = 2
     victims: tuple[str, ...] = ()
     """networks; default: each data set's own"""
+    methods: tuple[str, ...] = ("gratings", "error-minimizing")
+    forms: tuple[str, ...] = ("class-wise", "sample-wise")
     processes: int = 2
     device: str = "cpu"
     minutes: float = 1e9
@@ -144,7 +148,7 @@ def work(options: Options, chosen: list[Victim]) -> None:
 def victims(options: Options) -> Iterator[Victim]:
     """All victims, what matters most first."""
     plan = [("clean", "none")]
-    plan += [(method, form) for form in ("class-wise", "sample-wise") for method in ("gratings", "error-minimizing")]
+    plan += [(method, form) for form in options.forms for method in options.methods]
     models = {name: options.victims or SETS[name].victims for name in options.sets}
     for place in range(max(map(len, models.values()))):
         for method, form in plan:
