@@ -5,8 +5,8 @@
 
 ``--data``: a folder with ``cifar10-jpeg75/{train,test}.parquet``, ``cifar100/{train/*,test}.parquet`` and
 ``tiny-imagenet10/{train,test}.parquet`` (64 pixels a side); the digits come from a wheel. Without Ray. A noise is
-crafted once; a JSON file a victim is written as it ends, and a finished victim is not trained again; ``summary.json`` and the
-printed table hold what has ended. One process a core, one thread each; on a GPU the processes share it.
+crafted once; a JSON file a victim is written as it ends, and a finished victim is not trained again; ``summary.json``
+and the printed table hold what has ended. One process a core, one thread each; on a GPU the processes share it.
 """
 
 from __future__ import annotations
