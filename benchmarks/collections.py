@@ -7,8 +7,8 @@
 - webface: a record file of so many identities with JPEGs of 112x112, as CASIA-WebFace is handed round;
 - imagenet: WebDataset tars of a thousand classes with JPEGs of about 400x350.
 
-Both are put into a local S3 server (SeaweedFS) and protected, class-wise, by the command as a user types it. Then again:
-killed after two fifths of that time and resumed. Each output is verified against its input. Beside it a bare loop over
+Both are put into a local S3 server (SeaweedFS) and protected, class-wise, by the command as a user types it; then
+again, killed after two fifths of that time and resumed. Each output is verified against its input. Beside it a bare loop over
 the same store: read, decode, add, encode, write, a process a core. Recorded: seconds and images/s, the largest memory
 of each kind of process, the bytes that the store sent as a multiple of the input's, the listing's seconds and memory.
 Linux.
@@ -80,10 +80,9 @@ class Collections:
 
 
 def make_webface(options: Collections, folder: Path) -> None:
-    """``train.rec``, ``train.idx``, ``property``: record 0 says where the images end and the identities' ranges begin."""
-    faces = [
-        table_image(data) for data in pq.read_table(Path(options.data, "lfw20/train.parquet"))["image"].to_pylist()
-    ]
+    """``train.rec``, ``train.idx``, ``property``: record 0 says where images end and the identities' ranges begin."""
+    table = pq.read_table(Path(options.data, "lfw20/train.parquet"))
+    faces = [table_image(data) for data in table["image"].to_pylist()]
     owners = np.arange(options.faces) * options.identities // options.faces  # an identity's images are neighbours
     with (
         multiprocessing.Pool(initializer=remember, initargs=(faces,)) as pool,
