@@ -8,10 +8,10 @@
 - imagenet: WebDataset tars of a thousand classes with JPEGs of about 400x350.
 
 Both are put into a local S3 server (SeaweedFS) and protected, class-wise, by the command as a user types it; then
-again, killed after two fifths of that time and resumed. Each output is verified against its input. Beside it a bare loop over
-the same store: read, decode, add, encode, write, a process a core. Recorded: seconds and images/s, the largest memory
-of each kind of process, the bytes that the store sent as a multiple of the input's, the listing's seconds and memory.
-Linux.
+again, killed after two fifths of that time and resumed. Each output is verified against its input. Beside it a bare
+loop over the same store: read, decode, add, encode, write, a process a core. Recorded: seconds and images/s, the
+largest memory of each kind of process, the bytes that the store sent as a multiple of the input's, the listing's
+seconds and memory. Linux.
 """
 
 from __future__ import annotations
