@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from statistics import fmean, stdev
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-from PIL import Image
+from PIL import Image, ImageFilter
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -45,6 +45,7 @@ NOISES: dict[str, dict[str, Any] | None] = {
     "clean": None,
     "default": {},
     **{f"photos-{strength}": preset("photos", strength) for strength in ("low", "mid", "high")},
+    "brightness-16": preset("photos", "high") | {"tint": "brightness"},
 }
 MIDDLE = 0.6  # of each side of a photo: LFW's show shoulders and walls, too
 
@@ -102,7 +103,8 @@ def run(job: tuple[Options, Recogniser]) -> str:
     chosen = people(photos.labels, options.people)
     seen = [shown(photo, one.handling, options.side) for photo in published(photos, chosen, one)]
     train_set = LabelledImages(np.stack(seen), photos.labels, photos.sample_ids, photos.class_names)
-    clean = np.stack([shown(photo, "none", options.side) for photo in test.photos])
+    tested = "grayscale" if gray in HANDLINGS[one.handling] else "none"  # who trains on grays is tested on grays
+    clean = np.stack([shown(photo, tested, options.side) for photo in test.photos])
     test_set = LabelledImages(clean, test.labels, test.sample_ids, photos.class_names)
     plan = TrainingPlan(one.model, options.epochs, one.seed, 64, RECIPES["fast"].learning_rate, "crop-flip", "fast")
     entry = run_victim(train_set, test_set, one.noise, "none", plan, Compute.detect(options.device))
@@ -166,15 +168,41 @@ def published(photos: Photos, chosen: list[int], one: Recogniser) -> list[np.nda
     return result
 
 
+def scaled(photo: np.ndarray, by: float) -> np.ndarray:
+    height, width = photo.shape[:2]
+    size = round(width * by), round(height * by)
+    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
+
+
+def jpeg(photo: np.ndarray, quality: int) -> np.ndarray:
+    buffer = BytesIO()
+    Image.fromarray(photo).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer).convert("RGB"))
+
+
+def sharpened(photo: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(photo).filter(ImageFilter.SHARPEN))
+
+
+def gray(photo: np.ndarray) -> np.ndarray:
+    return np.asarray(Image.fromarray(photo).convert("L").convert("RGB"))
+
+
+HANDLINGS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], ...]] = {
+    "none": (),
+    "half": (partial(scaled, by=0.5),),
+    **{f"jpeg-{quality}": (partial(jpeg, quality=quality),) for quality in (95, 75, 50, 30)},
+    "half-jpeg-75": (partial(scaled, by=0.5), partial(jpeg, quality=75)),
+    "grayscale": (gray,),
+    "grayscale-jpeg-75": (gray, partial(jpeg, quality=75)),
+    "screenshot": (partial(scaled, by=0.8), sharpened, partial(jpeg, quality=80)),
+}
+
+
 def shown(photo: np.ndarray, handling: str, side: int) -> np.ndarray:
     """Returns the middle of a photo as the recogniser sees it, uint8 [side,side,3], after what happens to all."""
-    if handling == "half-jpeg-75":
-        height, width = photo.shape[:2]
-        buffer = BytesIO()
-        Image.fromarray(photo).resize((width // 2, height // 2), Image.Resampling.LANCZOS).save(
-            buffer, "JPEG", quality=75
-        )
-        photo = np.asarray(Image.open(buffer).convert("RGB"))
+    for step in HANDLINGS[handling]:
+        photo = step(photo)
     height, width = photo.shape[:2]
     tall, wide = round(MIDDLE * height), round(MIDDLE * width)
     top, left = (height - tall) // 2, (width - wide) // 2

@@ -257,8 +257,8 @@ def test_one_persons_photos_are_one_class_whose_owner_is_not_published(tmp_path,
         folder.mkdir(parents=True)
         for image, (name, width) in zip(pixels, widths.items(), strict=False):
             Image.fromarray(image[:, :width]).save(folder / name)
-    first = protect(str(own), str(tmp_path / "out"), owner="a phrase of mine", check="quick")
-    assert "check: one class alone cannot be checked" in capsys.readouterr().err
+    first = protect(str(own), str(tmp_path / "out"), owner="a phrase of mine")
+    assert "check: it takes two classes of 20 images" in capsys.readouterr().err
     assert (first.class_names, first.protected, first["weak"]) == (["my photos"], 2, [])
     assert first["noise"]["method"] == "gratings"
     seed = str(NoiseArtifact.load(first.noise).config.seed)
@@ -273,9 +273,11 @@ def test_one_persons_photos_are_one_class_whose_owner_is_not_published(tmp_path,
 
 
 def test_a_noise_that_does_not_protect_is_called_weak(tmp_path, capsys):
-    manifest = protect("mnist5k-test", str(tmp_path / "out"), method="random", check="quick")
+    manifest = protect("mnist5k-test", str(tmp_path / "out"), method="gratings", epsilon="1/255")
     said = capsys.readouterr().err
     assert "check: trained on 750 images, a network knows" in said
+    assert manifest["check"]["images"] == 750
+    assert manifest["check"]["clean"] > 0.5
     assert manifest.weakness in said
     assert manifest.weakness.endswith("more images, another --method or a larger --epsilon may help")
 

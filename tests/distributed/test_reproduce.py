@@ -56,6 +56,21 @@ def test_an_experiment_is_run_reported_and_not_run_twice(data, tmp_path, monkeyp
     assert reproduction.report == str(folder / "report.html")
 
 
+def test_a_board_has_a_cell_for_each_method_and_countermeasure(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(SCALES, "small", replace(SCALES["small"], batch_size=16))
+    board = reproduce(
+        "board", str(tmp_path / "out"), data=str(data), methods=["gratings:cells=8", "random"], epochs=2,
+        countermeasures=["none", "grayscale"], noise_seeds=[0, 1],
+    )  # fmt: skip
+    assert "victims: 10 trained (0 kept)" in capsys.readouterr().err
+    assert [len(runs) for runs in board.runs.values()] == [1] * 10
+    assert board.missed == []
+    assert {"clean", "gratings:cells=8", "random"} == board.results["layout"].keys()
+    assert all(30 < noise["psnr"] < 45 and 0 < noise["ssim"] < 1 for noise in board.results["noises"].values())
+    assert "| gratings:cells=8 | " in board.text
+    assert "The board" in (tmp_path / "out" / "board" / "report.html").read_text()
+
+
 def test_a_noise_of_other_images_and_a_class_that_is_added_to_them(data, tmp_path, monkeypatch):
     """Of the same files twice, but red is called 0 in the one and 1 in the other: the class map says so."""
     monkeypatch.setitem(SCALES, "small", replace(SCALES["small"], epochs=2, batch_size=16, victims=("resnet9",)))

@@ -75,7 +75,8 @@ def test_ctrl_c_while_applying_after_a_craft_ends_it_and_resume_goes_on(environm
     crafted = output / "noise" / "card.json"
 
     def applying(said: str) -> bool:
-        return re.search(r"^craft: .* images/s, [0-9:]+$", said, re.MULTILINE) is not None
+        is_crafted = re.search(r"^craft: .* images/s, [0-9:]+$", said, re.MULTILINE) is not None
+        return is_crafted and crafted.exists()
 
     status, said, started = stopped([*PROTECT, *options], environment, signal.SIGINT, applying)
     assert status == 130, said

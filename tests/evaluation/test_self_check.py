@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ue_ray
-from ue_ray.evaluation.self_check import SelfCheck, check_noise, most_images
+from ue_ray.evaluation.self_check import SelfCheck, check_noise, rows_to_check
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 
@@ -49,6 +49,29 @@ def test_the_bounds(clean: float, protected: float, learnt: float | None, weak: 
     assert ("too few images to tell" in str(checked)) == (learnt is None)
 
 
-def test_larger_images_are_fewer():
-    assert most_images(32) == 1000
-    assert most_images(224) == most_images(64) == 250
+def test_few_images_of_few_classes_are_enough():
+    labels = np.concatenate([np.repeat(np.arange(100), 30), np.repeat(100, 500), np.repeat(101, 400), [-1] * 50])
+    small, large = (labels[rows_to_check(labels, side, 0)] for side in (32, 224))
+    names, counts = np.unique(small, return_counts=True)
+    assert len(names) == 16
+    assert {100, 101} < set(names)
+    assert counts.max() == 1000 // 16
+    assert len(large) <= 250
+    assert set(large) == {0, 1, 100, 101}
+    assert rows_to_check(labels, 32, 0).tolist() == rows_to_check(labels, 32, 0).tolist()
+
+
+@pytest.mark.parametrize("sizes", [(100,), (19, 19, 19), (100, 19), ()])
+def test_too_few_images_are_not_checked(sizes):
+    assert not len(rows_to_check(np.repeat(np.arange(len(sizes)), sizes), 32, 0))
+    images = shapes(10)
+    artifact = ue_ray.craft(images.images, images.labels, "random", class_names=images.class_names)
+    assert check_noise(images, artifact, CPU) is None
+
+
+def test_classes_that_are_not_there_are_not_told_apart():
+    images = shapes(40)
+    artifact = ue_ray.craft(images.images, images.labels, "random", class_names=images.class_names)
+    checked = check_noise(images.take(images.labels >= 2), artifact, CPU)
+    assert (checked.images, checked.chance) == (60, 0.5)
+    assert checked.clean > 0.9

@@ -27,6 +27,8 @@ def test_contract(name, scale):
         check_model(arm.victim or sizes.victim)
     if scale == "paper":
         assert set(chosen.paper) <= {arm.label for arm in arms}
+    if name == "board":  # no paper says what must show
+        return
     nothing = chosen.claims({arm.label: Result(0.5, 0.5, [0.5] * 62) for arm in arms})
     assert nothing
     assert not all(claim.holds for claim in nothing), "victims that do not differ show no ordering"

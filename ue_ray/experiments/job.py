@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ue_ray.errors import UserError, flag
 from ue_ray.evaluation.options import read_options
 from ue_ray.evaluation.runs import VictimRuns
 from ue_ray.experiments import Experiment, find_experiment
-from ue_ray.experiments.options import ReproduceOptions
+from ue_ray.experiments.board import Board
+from ue_ray.experiments.options import BOARD, ReproduceOptions
 from ue_ray.storage.filesystem import absolute, join, list_names
 from ue_ray.storage.inputs.open_source import BUILTINS, glance, keep_apart, open_source
 
@@ -33,8 +34,16 @@ class Job:
 
 def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
     """Reads the options. Raises UserError for a mistake."""
-    options = read_options(ReproduceOptions, given)
     experiment = find_experiment(name)
+    if isinstance(experiment, Board):
+        given = {"recipe": "fast"} | {option: value for option, value in given.items() if value is not None}
+    options = read_options(ReproduceOptions, given)
+    own = {option: getattr(options, option) for option in BOARD if getattr(options, option) is not None}
+    if isinstance(experiment, Board):
+        experiment = replace(experiment, **own)
+        experiment.check(options.epsilon)
+    elif own:
+        raise UserError(f"{flag(next(iter(own)))} is for the board: {name} has no use for it")
     needs_other = any(recipe.other for recipe in experiment.recipes())
     if needs_other and options.other is None:
         raise UserError(f"{name} needs --other, a second data set")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ue_ray.errors import check_at_least, choose, option
-from ue_ray.evaluation.options import VictimOptions
+from ue_ray.errors import UserError, check_at_least, choose, flag, listed, option, parse_seeds
+from ue_ray.evaluation.options import VictimOptions, check_sequence
 from ue_ray.experiments.base import SCALES, Scale
+from ue_ray.experiments.board import COUNTERMEASURES, METHODS
 from ue_ray.noise.methods import noise_config
 from ue_ray.storage.inputs.options import SourceOptions
+
+BOARD = {"methods": str, "countermeasures": str, "noise_seeds": int}  # options of the board alone, and what they hold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +33,23 @@ class ReproduceOptions(VictimOptions, SourceOptions):
     test_split: str | None = option("Of a data set with splits: the one to test on. Default: test.", None)
     other: str | None = option("transfer: the other data set, as --data.", None)
     class_map: str | None = option('transfer: a JSON file, {"class of --data": "class of --other", ...}.', None)
+    methods: Sequence[str] | None = option(
+        "board: its rows by commas, each METHOD or METHOD:OPTION=VALUE:... with options of protect, such as "
+        f"gratings:cells=8:epsilon=12/255. Default: {', '.join(METHODS)}.",
+        None,
+        listed,
+    )
+    countermeasures: Sequence[str] | None = option(
+        f"board: its columns by commas, as for evaluate. Default: {', '.join(COUNTERMEASURES)}.", None, listed
+    )
+    noise_seeds: Sequence[int] | None = option(
+        "board: each noise is made once with each, by commas. Default: 0,1.", None, parse_seeds
+    )
     epsilon: str | float = option("The budget, where an experiment does not set it. Default: 8/255.", "8/255")
     views: str | None = option("As for protect.", None)
     recipe: str = option(
         "How victims are trained: paper (Appendix B; docs/paper.md records it) or fast (one cycle to 0.12, 12 epochs: "
-        "stronger victims). Default: paper.",
+        "stronger victims). Default: fast for the board, else paper.",
         "paper",
     )
     epochs: int | None = option("Default: the scale's; 12 for the recipe fast.", None)
@@ -45,6 +61,11 @@ class ReproduceOptions(VictimOptions, SourceOptions):
         super().__post_init__()
         choose(self.scale, SCALES, "scale")
         choose(self.recipe, RECIPES, "recipe")
+        for name, kind in BOARD.items():
+            if (values := getattr(self, name)) is not None:
+                check_sequence(self, name, kind)
+                if not values:
+                    raise UserError(f"{flag(name)} is empty: name at least one")
         noise = {"epsilon": self.epsilon} | ({} if self.views is None else {"views": self.views})
         noise_config(noise, ("any", "other"), images=2, side=32)
 

@@ -94,9 +94,9 @@ class WorkerOptions:
     )
 
     check: Literal["quick", "off"] = option(
-        "quick: before the noise is applied, a small network is trained on some of the images with it and another "
-        "without, and judged on clean ones kept back. Default: off.",
-        "off",
+        "quick: while a noise that was made here is applied, a small network is trained on some of the images with it "
+        "and another without, and both are judged on clean ones kept back; off. Default: quick.",
+        "quick",
     )
 
     def __post_init__(self) -> None:

@@ -9,9 +9,11 @@ import pyarrow as pa
 import ray
 
 from ue_ray.distributed.survey import Survey
+from ue_ray.evaluation.before_after import likeness
 from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.victim import load_data_set, purified, purified_test
 from ue_ray.images.labelled import LabelledImages
+from ue_ray.images.quality import Likeness
 from ue_ray.storage.inputs.listing import Listing, Source
 
 Images = Any  # a reference to LabelledImages
@@ -53,6 +55,12 @@ class ImageSets:
         """Returns how many images of the set ``name`` the set ``other`` has too, by their pixels."""
         return int(ray.get(_shared.options(name="images: in both sets").remote(self.loaded(name), self.loaded(other))))
 
+    def likeness(self, name: str, other: str) -> Likeness:
+        """Returns how alike the images are that both sets have."""
+        task = _likeness.options(name=f"images: likeness of {other}")
+        found: Likeness = ray.get(task.remote(self.loaded(name), self.loaded(other)))
+        return found
+
     def made(self, key: Hashable, make: Callable[..., LabelledImages], *arguments: Any) -> Images:
         """Returns what a task that calls ``make`` gives; of the same ``key`` there is one set."""
         if key not in self._made:
@@ -70,6 +78,11 @@ class ImageSets:
 
 def _load(source: Source, table: pa.Table, names: list[str], side: int, class_names: list[str]) -> LabelledImages:
     return load_data_set(source, Listing(table, names), side, class_names)
+
+
+@ray.remote
+def _likeness(before: LabelledImages, after: LabelledImages) -> Likeness:
+    return likeness(before, after)
 
 
 @ray.remote

@@ -15,7 +15,6 @@ from ue_ray.noise.crafting.options import FEWEST_CELLS, GratingsOptions
 
 WAVES = {"columns": ((1, -1), (1, -1)), "rows": ((1, 1), (-1, -1)), "checkerboard": ((1, -1), (-1, 1))}
 SIGNS = ((1, 1, 1), (1, 1, -1), (1, -1, 1), (-1, 1, 1))  # a shift by a cell turns all three round: four, not eight
-TURNED = 0.25  # of the parts of a sample's drawing
 
 
 class Gratings(DataFreeMethod):
@@ -56,7 +55,8 @@ class Gratings(DataFreeMethod):
     def draw(self, class_name: str, sample_id: str | None) -> Tensor:
         """A class's gratings. Sample-wise, a wave may start with its crest or its trough, drawn by the sample for each
         of 16 parts of the image: the class is told as well, and the mean of its samples' deltas tells nothing. Drawings
-        have no wave to shift: in a quarter of the parts, drawn by the sample, all their colours are turned round."""
+        have no wave to shift: one of the 16 parts, drawn by the sample, has its colours turned round. With more of them
+        digits are learnt (docs/log.md); so the mean of a class's deltas shows its drawing."""
         side, code = self.config.canvas, self.codes[class_name]
         place = np.arange(side)
         cell, block, part = (place * count // side for count in (self.cells, len(code), 4))
@@ -65,7 +65,7 @@ class Gratings(DataFreeMethod):
         if sample_id is not None:
             own = own_generator(self.config.seed, sample_id)
             if self.cells < FEWEST_CELLS:
-                turned = np.where(own.random((4, 4)) < TURNED, -1, 1)[part[:, None], part]
+                turned = np.where(np.arange(16).reshape(4, 4) == own.integers(16), -1, 1)[part[:, None], part]
             else:
                 shift = own.integers(0, 2, (2, 4, 4))[:, part[:, None], part]
         rows, columns = (cell[:, None] + shift[0]) % 2, (cell + shift[1]) % 2

@@ -1,0 +1,320 @@
+"""Collections of WebFace's and ImageNet's shapes, protected end to end from a real object store.
+
+    python benchmarks/collections.py --data data --work /tmp/ue-collections --output benchmarks/results/collections.json
+
+``--data``: a folder with ``lfw20/train.parquet`` (faces) and ``photos/`` (large JPEGs). Of these are made, by seed:
+
+- webface: a record file of so many identities with JPEGs of 112x112, as CASIA-WebFace is handed round;
+- imagenet: WebDataset tars of a thousand classes with JPEGs of about 400x350.
+
+Both are put into a local S3 server (SeaweedFS) and protected, class-wise, by the command as a user types it; then
+again, killed after two fifths of that time and resumed. Each output is verified against its input. Beside it a bare
+loop over the same store: read, decode, add, encode, write, a process a core. Recorded: seconds and images/s, the
+largest memory of each kind of process, the bytes that the store sent as a multiple of the input's, the listing's
+seconds and memory. Linux.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import multiprocessing
+import os
+import re
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import tyro
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.processes import Watch, end
+from benchmarks.reliability.jobs import PATIENCE
+from tests.storage.conftest import free_ports, running_store
+from ue_ray.images.codec import decode, encode
+from ue_ray.learning.machine import machine, versions
+from ue_ray.storage.filesystem import open_store
+from ue_ray.storage.inputs.open_source import open_source
+
+SECRETS = {"AWS_ACCESS_KEY_ID": "uekey", "AWS_SECRET_ACCESS_KEY": "uesecret", "AWS_REGION": "us-east-1"}
+BUCKET = "s3://collections"
+RECORD_MAGIC = 0xCED7230A
+A_TAR = 1000  # images
+LEVELS = 8
+
+
+@dataclass(frozen=True)
+class Collections:
+    """What to measure."""
+
+    data: str
+    work: str
+    """A folder for what is made and for the store; what is made stays there."""
+    output: str
+    shapes: tuple[str, ...] = ("webface", "imagenet")
+    identities: int = 10_575
+    faces: int = 200_000
+    classes: int = 1000
+    photos: int = 100_000
+    bare: int = 4000
+    """images of the bare loop"""
+    encoding: str = "png"
+
+
+# What is made: written by the formats' own rules, not by the package.
+
+
+def make_webface(options: Collections, folder: Path) -> None:
+    """``train.rec``, ``train.idx``, ``property``: record 0 says where images end and the identities' ranges begin."""
+    table = pq.read_table(Path(options.data, "lfw20/train.parquet"))
+    faces = [table_image(data) for data in table["image"].to_pylist()]
+    owners = np.arange(options.faces) * options.identities // options.faces  # an identity's images are neighbours
+    with (
+        multiprocessing.Pool(initializer=remember, initargs=(faces,)) as pool,
+        (folder / "train.rec").open("wb") as records,
+        (folder / "train.idx").open("w") as index,
+    ):
+
+        def write(key: int, content: bytes) -> None:
+            index.write(f"{key}\t{records.tell()}\n")
+            records.write(struct.pack("<II", RECORD_MAGIC, len(content)) + content + b"\0" * (-len(content) % 4))
+
+        last = options.faces + 1
+        write(0, struct.pack("<IfQQ", 2, 0.0, 0, 0) + struct.pack("<ff", last, last + options.identities))
+        jobs = ((int(owner), number) for number, owner in enumerate(owners))
+        for key, (owner, jpeg) in enumerate(pool.imap(face, jobs, 256), 1):
+            write(key, struct.pack("<IfQQ", 0, float(owner), key, 0) + jpeg)
+        for owner in range(options.identities):
+            first, stop = (int(np.searchsorted(owners, owner, side)) + 1 for side in ("left", "right"))
+            write(last + owner, struct.pack("<IfQQ", 2, 0.0, last + owner, 0) + struct.pack("<ff", first, stop))
+    (folder / "property").write_text(f"{options.identities},112,112")
+
+
+def make_imagenet(options: Collections, folder: Path) -> None:
+    """``imagenet-train-000000.tar`` and so on: a JPEG and a ``.cls`` each sample, in an order that mixes classes."""
+    photos = [
+        np.asarray(Image.open(path).convert("RGB")) for path in sorted(Path(options.data, "photos").glob("*.jpg"))
+    ]
+    labels = np.random.default_rng(0).permutation(np.arange(options.photos) % options.classes)
+    with multiprocessing.Pool(initializer=remember, initargs=(photos,)) as pool:
+        made = pool.imap(photo, ((int(label), number) for number, label in enumerate(labels)), 64)
+        for start in range(0, options.photos, A_TAR):
+            with tarfile.open(folder / f"imagenet-train-{start // A_TAR:06}.tar", "w") as tar:
+                for number in range(start, min(options.photos, start + A_TAR)):
+                    label, jpeg = next(made)
+                    for ending, content in (("jpg", jpeg), ("cls", str(label).encode())):
+                        member = tarfile.TarInfo(f"{number:08}.{ending}")
+                        member.size = len(content)
+                        tar.addfile(member, io.BytesIO(content))
+
+
+BASES: list[np.ndarray] = []  # of a process that makes images
+
+
+def remember(images: list[np.ndarray]) -> None:
+    BASES[:] = images
+
+
+def table_image(value: Any) -> np.ndarray:
+    data = value["bytes"] if isinstance(value, dict) else value
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+
+
+def face(job: tuple[int, int]) -> tuple[int, bytes]:
+    """An identity is a face in a colour of its own; its images are other cuts of it."""
+    owner, number = job
+    own, each = np.random.default_rng([1, owner]), np.random.default_rng([2, number])
+    base = BASES[int(own.integers(len(BASES)))]
+    return owner, cut(base, own, each, (112, 112), least=0.5)
+
+
+def photo(job: tuple[int, int]) -> tuple[int, bytes]:
+    label, number = job
+    own, each = np.random.default_rng([3, label]), np.random.default_rng([4, number])
+    size = int(each.integers(350, 451)), int(each.integers(300, 401))
+    return label, cut(BASES[int(own.integers(len(BASES)))], own, each, size, least=0.2)
+
+
+def cut(
+    base: np.ndarray, own: np.random.Generator, each: np.random.Generator, size: tuple[int, int], least: float
+) -> bytes:
+    """A part of ``base`` of at least so much of each side, at ``size``, tinted by its class: JPEG."""
+    height, width = base.shape[:2]
+    tall, wide = (int(side * each.uniform(least, 1)) for side in (height, width))
+    top, left = int(each.integers(height - tall + 1)), int(each.integers(width - wide + 1))
+    part = Image.fromarray(base[top : top + tall, left : left + wide]).resize(size, Image.Resampling.BILINEAR)
+    tinted = np.asarray(part).astype(np.float32) * own.uniform(0.7, 1.2, 3)
+    buffer = io.BytesIO()
+    Image.fromarray(tinted.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=int(each.integers(80, 96)))
+    return buffer.getvalue()
+
+
+# The store.
+
+
+@contextmanager
+def store_of(folder: Path) -> Iterator[tuple[str, str]]:
+    """The options of URIs in a store that keeps its data in ``folder``, and the URL of its metrics."""
+    (port,) = free_ports(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    with running_store(folder, "uesecret", f"-s3.metricsPort={port}") as address:
+        yield f"?endpoint_override={address}&scheme=http&region=us-east-1", f"http://127.0.0.1:{port}/metrics"
+
+
+def sent(metrics: str) -> int:
+    """The bytes that the store has sent so far."""
+    text = urllib.request.urlopen(metrics, timeout=10).read().decode()
+    found = re.findall(r"^SeaweedFS_s3_bucket_traffic_sent_bytes_total\{[^}]*\} (\S+)$", text, re.MULTILINE)
+    return int(sum(map(float, found)))
+
+
+def upload(folder: Path, uri: str) -> int:
+    """Puts the files of ``folder`` there; returns their bytes."""
+    store, total = open_store(uri), 0
+    for path in sorted(folder.iterdir()):
+        store.upload(str(path), path.name)
+        total += path.stat().st_size
+    return total
+
+
+# What is measured.
+
+
+def command(name: str, **options: str) -> list[str]:
+    flags = [part for option, value in options.items() for part in (f"--{option}", value)]
+    return [str(Path(sys.executable).parent / "ue-ray"), name, *flags]
+
+
+def run(work: Path, words: list[str], kill_after: float | None = None) -> dict[str, Any]:
+    """Runs a command to its end, or kills it; returns its seconds, status, last line and the peaks in MiB."""
+    environment = {
+        **os.environ, **SECRETS, "RAY_TMPDIR": str(work), "RAY_worker_niceness": "0", "RAY_USAGE_STATS_ENABLED": "0"
+    }  # fmt: skip
+    log, started = work / "log", time.monotonic()
+    with log.open("wb") as file:
+        process = subprocess.Popen(words, stdout=file, stderr=file, env=environment, start_new_session=True)
+    with Watch(process.pid, every=0.5) as watch:
+        try:
+            status: int | None = process.wait(kill_after)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            status = process.wait()
+    seconds = time.monotonic() - started
+    end([entry for entry in watch.seen.values() if entry.pid != process.pid], 0 if kill_after else PATIENCE)
+    said = log.read_text(errors="replace")
+    shutil.rmtree(work / "ray", ignore_errors=True)
+    if status and not kill_after:
+        sys.exit(f"{' '.join(words[:2])}: {said[-2000:]}")
+    lines = [line for line in re.split(r"[\r\n]+", said) if line.startswith("committed: ")]
+    return {
+        "seconds": round(seconds, 1), "status": status, "peak_mib": watch.peaks_mib(),
+        "said": re.sub(r"; s3://.*", "", lines[-1]) if lines else "",
+    }  # fmt: skip
+
+
+def listing(uri: str) -> dict[str, Any]:
+    """In a process of its own: seconds, and the largest resident memory."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        seconds, count, classes, mebibytes = pool.apply(list_there, (uri,))
+    return {"seconds": round(seconds, 2), "images": count, "classes": classes, "peak_mib": mebibytes}
+
+
+def list_there(uri: str) -> tuple[float, int, int, int]:
+    os.environ.update(SECRETS)
+    started = time.monotonic()
+    found = open_source(uri).list()
+    spent = time.monotonic() - started
+    return spent, len(found), len(found.class_names), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+
+def bare(uri: str, target: str, count: int, encoding: str) -> float:
+    """Images/s of as many processes as there are cores that read, decode, add, encode and write, no more."""
+    workers = os.cpu_count() or 1
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        spent = pool.starmap(bare_part, [(uri, target, count, encoding, part, workers) for part in range(workers)])
+    return count / max(spent)  # without start-up and listing
+
+
+def bare_part(uri: str, target: str, count: int, encoding: str, part: int, parts: int) -> float:
+    os.environ.update(SECRETS)
+    source, store = open_source(uri), open_store(target)
+    rows = source.list().table.slice(part * count // parts, (part + 1) * count // parts - part * count // parts)
+    noise: dict[tuple[int, ...], np.ndarray] = {}
+    started = time.monotonic()
+    for first in range(0, rows.num_rows, 256):
+        written = []
+        for data in source.read(rows.slice(first, 256)):
+            assert isinstance(data, bytes)
+            image = decode(data).rgb
+            if image.shape not in noise:
+                noise[image.shape] = np.random.default_rng(0).integers(-LEVELS, LEVELS + 1, image.shape, np.int16)
+            written.append(encode((image + noise[image.shape]).clip(0, 255).astype(np.uint8), encoding=encoding))
+        store.write(f"{part}-{first}", b"".join(written))
+    return time.monotonic() - started
+
+
+def measure(options: Collections, shape: str, work: Path) -> dict[str, Any]:
+    made = work / shape
+    if not (made / "done").exists():
+        shutil.rmtree(made, ignore_errors=True)
+        (made / "files").mkdir(parents=True)
+        {"webface": make_webface, "imagenet": make_imagenet}[shape](options, made / "files")
+        (made / "done").touch()
+    shutil.rmtree(work / "store", ignore_errors=True)
+    with store_of(work / "store") as (where, metrics):
+        os.environ.update(SECRETS)
+        open_store(f"{BUCKET}{where}").filesystem.call_s3("create_bucket", Bucket=BUCKET.removeprefix("s3://"))
+        size = upload(made / "files", f"{BUCKET}/{shape}{where}")
+        uri = f"{BUCKET}/{shape}{where}"
+        result: dict[str, Any] = {"bytes": size, "listing": listing(uri)}
+        print(shape, result, flush=True)
+        count = result["listing"]["images"]
+        result["bare_images_per_second"] = round(
+            bare(uri, f"{BUCKET}/bare{where}", min(count, options.bare), options.encoding), 1
+        )
+        for name in ("whole", "resumed"):
+            output = f"{BUCKET}/{name}{where}"
+            words = command("protect", input=uri, output=output, encoding=options.encoding)
+            before = sent(metrics)
+            if name == "resumed":
+                result["killed"] = run(work, words, kill_after=0.4 * result["whole"]["seconds"])
+                words += ["--mode", "resume"]
+            done = run(work, words)
+            done["images_per_second"] = round(count / done["seconds"], 1)
+            done["sent_to_input"] = round((sent(metrics) - before) / size, 2)
+            result[name] = done
+            result[f"{name}_verified"] = run(work, command("verify", output=output, input=uri))["status"] == 0
+            print(shape, name, done, flush=True)
+    shutil.rmtree(work / "store", ignore_errors=True)
+    return result
+
+
+def main(options: Collections) -> None:
+    work = Path(options.work)
+    work.mkdir(parents=True, exist_ok=True)
+    place = Path(options.output)
+    record = json.loads(place.read_text()) if place.exists() else {}
+    for shape in options.shapes:
+        record[shape] = measure(options, shape, work) | {
+            "encoding": options.encoding, "machine": machine(), "versions": versions()
+        }  # fmt: skip
+        place.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Collections, description=__doc__))
