@@ -1,6 +1,7 @@
 """From a name, path or URI to the Source that can list and read it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyarrow import fs
 
@@ -13,15 +14,48 @@ from ue_ray.storage.inputs.hub import check_hub
 from ue_ray.storage.inputs.labels import check_rule, is_parquet, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.parquet import ParquetSource, parquet_files
+from ue_ray.storage.inputs.selection import ClassChoice, SelectedSource, Selection
 from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_of_folder
 from ue_ray.storage.inputs.visible import is_visible
 from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
 from ue_ray.storage.store import Store
 
-__all__ = ["BUILTINS", "Listing", "Source", "glance", "has_own_labels", "keep_apart", "open_source"]
+__all__ = ["BUILTINS", "Listing", "Source", "glance", "has_own_labels", "keep_apart", "open_source", "with_classes_of"]
 
 
 def open_source(
+    uri: str,
+    labels: str | None = None,
+    *,
+    classes: str | Sequence[str] | None = None,
+    per_class: int | None = None,
+    per_class_seed: int | None = None,
+    **reading: Any,
+) -> Source:
+    """Returns what can list and read the input at ``uri``, or some of its classes and images.
+
+    ``classes``: their names, separated by commas or in a list; ``@FILE``, with a name on each line; or ``first:N``, the
+    first N of the input. They are numbered anew. ``per_class``: at most so many images of each class, drawn by their
+    ids and by ``per_class_seed``. ``labels`` and ``reading`` are for ``find_source``. Raises UserError for a mistake;
+    a class that there is not is one when the input is listed.
+    """
+    if per_class is not None and per_class < 1:
+        raise UserError(f"--per-class is {per_class}: it must be at least 1")
+    if per_class_seed is not None and per_class is None:
+        raise UserError("--per-class-seed is for --per-class: it draws the images")
+    choice = None if classes is None else ClassChoice.of("--classes", classes)
+    source = find_source(uri, labels, **reading)
+    if choice is None and per_class is None:
+        return source
+    return SelectedSource(source, Selection(choice, per_class, per_class_seed or 0))
+
+
+def with_classes_of(source: Source, class_names: Sequence[str]) -> Source:
+    """Returns ``source`` without the classes that are not among ``class_names``; it may lack some of those."""
+    return SelectedSource(source, Selection(ClassChoice("--classes", tuple(class_names), strict=False)))
+
+
+def find_source(
     uri: str,
     labels: str | None = None,
     *,
@@ -115,6 +149,8 @@ def keep_apart(output: str, reads: Mapping[str, str | None]) -> None:
 
 def glance(source: Source) -> None:
     """Raises UserError for what a first look shows that it cannot be protected: before anything starts."""
+    if isinstance(source, SelectedSource):
+        source = source.source
     if isinstance(source, FolderSource | ParquetSource):
         source.glance()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,17 @@ class SourceOptions:
     label_column: str | None = option("Of Parquet: the column of labels. Default: label.", None)
     split: str | None = option("Of a data set with splits: the one to read. Default: train.", None)
     follow_links: bool = option("Of a local folder: follow links that lead outside it, too.", False)
+    classes: str | Sequence[str] | None = option(
+        "Only these classes, numbered anew: their names, separated by commas; @FILE, with a name on each line; or "
+        "first:N, the first N of the input. Images of others are left out, and counted. Default: all.",
+        None,
+    )
+    per_class: int | None = option(
+        "At most so many images of each class, drawn by their ids: the same ones in whatever order they are listed. "
+        "Default: all.",
+        None,
+    )
+    per_class_seed: int | None = option("Of --per-class: another number draws other images. Default: 0.", None)
 
     @property
     def source(self) -> dict[str, Any]:
