@@ -110,6 +110,7 @@ def make_plan(job: Job) -> Plan:
     card = {
         "input": {
             "images": summary.count,
+            "left_out": summary.left_out or None,  # as in the cards of earlier versions
             "classes": len(summary.class_names),
             "class_names": sha256("\0".join(summary.class_names).encode()).hexdigest(),
             "listing": summary.fingerprint,

@@ -12,6 +12,7 @@ from ue_ray.evaluation.runs import VictimRuns
 from ue_ray.noise.budget import Budget
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.open_source import BUILTINS, Source, glance, keep_apart, open_source
+from ue_ray.storage.inputs.options import OF_BUILTINS, SELECTING
 from ue_ray.storage.outputs.output import Output
 
 
@@ -36,7 +37,7 @@ def resolve(uris: Mapping[str, str], output: str, given: Mapping[str, Any]) -> J
     """Reads the options and opens the inputs. Raises UserError for a mistake."""
     options = read_options(EvaluateOptions, given)
     keep_apart(output, uris)
-    keywords = {"clean": options.source, "protected": options.source, "test": options.test_source}
+    keywords = {"clean": options.source, "protected": options.protected_source, "test": options.test_source}
     sources = {role: _open(uri, keywords[role]) for role, uri in uris.items()}
     for source in sources.values():
         glance(source)
@@ -46,11 +47,15 @@ def resolve(uris: Mapping[str, str], output: str, given: Mapping[str, Any]) -> J
 
 def _open(uri: str, keywords: Mapping[str, Any]) -> Source:
     """Opens an input. What has labels and columns of its own gets no keywords for them."""
+
+    def only(names: tuple[str, ...]) -> dict[str, Any]:
+        return {name: value for name, value in keywords.items() if name in names}
+
     if uri in BUILTINS:
-        return open_source(uri, **{name: value for name, value in keywords.items() if name == "split"})
+        return open_source(uri, **only(OF_BUILTINS))
     with suppress(OSError):  # open_source says what is wrong with the place
         if is_output(uri):
-            return open_source(uri)
+            return open_source(uri, **only(SELECTING))
     return open_source(uri, **keywords)
 
 

@@ -34,9 +34,10 @@ class Partial:
         return {**asdict(self), "only": list(self.only)}
 
     def card(self) -> dict[str, Any]:
-        """The same, whatever the number of classes: a few lines of what a run is known by."""
-        digest = key_hash("\0".join(self.only)).hex()
-        return {"only": first_names(self.only), "classes": len(self.only), "digest": digest, "others": self.others}
+        """The same, short however many classes there are: a part of what a run is known by."""
+        only = first_names(self.only)
+        more = {} if only == ", ".join(self.only) else {"digest": key_hash("\0".join(self.only)).hex()}
+        return {"classes": len(self.only), "only": only, "others": self.others, **more}
 
 
 def protected_classes(partial: Partial | None, class_names: Sequence[str]) -> np.ndarray:

@@ -8,6 +8,12 @@ from typing import Any
 
 from ue_ray.errors import option, option_names
 
+SELECTING = ("classes", "per_class", "per_class_seed")
+"""The options that hold for every kind of input."""
+
+OF_BUILTINS = ("split", *SELECTING)
+"""The options that a built-in data set has a use for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
