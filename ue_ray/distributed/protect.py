@@ -134,7 +134,7 @@ def _partial(job: Job, summary: Summary) -> Partial | None:
     only = job.only.among(summary.class_names)
     if set(only) <= set(summary.unseen):
         raise UserError(f"--only: the input has no image of these classes: {first_names(only)}")
-    partial = Partial(tuple(only), job.options.input.others or "pass")
+    partial = Partial(tuple(only), job.options.input.others)
     what = "pass through without noise" if partial.others == "pass" else "are left out"
     say(f"protect: {len(only):,} of {len(summary.class_names):,} classes: {first_names(only)}; the others {what}")
     return partial

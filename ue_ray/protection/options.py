@@ -25,8 +25,8 @@ class InputOptions(SourceOptions):
     only: str | Sequence[str] | None = option(
         "Protect these classes (people, users) alone, named as for --classes; their numbers stay. Default: all.", None
     )
-    others: Others | None = option(
-        "With --only: pass the other images on without noise, encoded as all are, or leave-out. Default: pass.", None
+    others: Others = option(
+        "With --only: pass the other images on without noise, encoded as all are, or leave-out. Default: pass.", "pass"
     )
     max_megapixels: int = option("Larger images are rejected. Default: 150.", 150)
     keep_metadata: bool = option(
@@ -189,7 +189,7 @@ def _refuse_ignored(options: ProtectOptions, given: Mapping[str, Any]) -> None:
     """Raises UserError for an option that would change nothing."""
     if "jpeg_quality" in given and options.output.encoding != "jpeg":
         raise UserError("--jpeg-quality is for --encoding jpeg")
-    if options.input.others is not None and options.input.only is None:
+    if "others" in given and options.input.only is None:
         raise UserError("--others goes with --only: without it all classes are protected")
     if options.source.artifact is not None:
         for name in given:
