@@ -30,7 +30,7 @@ from ue_ray.protection.manifest import Manifest
 from ue_ray.protection.partial import Partial, protected_classes
 from ue_ray.protection.totals import Totals
 from ue_ray.storage.filesystem import join
-from ue_ray.storage.inputs.builtin import BUILTINS
+from ue_ray.storage.inputs.builtin import TEST_OF
 from ue_ray.storage.inputs.labels import first_names
 from ue_ray.storage.outputs.layout import MANIFEST, NOISE, PREVIEW, WORK
 
@@ -257,8 +257,8 @@ def next_steps(job: Job) -> list[str]:
     """Returns lines that say where to look, and the commands that check the output and evaluate it."""
     output, read = job.output.uri, job.options.input.source
     test = {"test": "CLEAN_TEST_IMAGES"}
-    if job.input in BUILTINS:
-        test = {"test": f"{job.input}-test"}
+    if job.input in TEST_OF:
+        test = {"test": TEST_OF[job.input]}
     elif "test" in job.source.splits:
         test = {"test": job.input, "test_split": "test"}
     verify = command_line("verify", {"output": output, "input": job.input, **read})

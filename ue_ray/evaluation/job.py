@@ -12,7 +12,7 @@ from ue_ray.evaluation.runs import VictimRuns
 from ue_ray.noise.budget import Budget
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.open_source import BUILTINS, Source, glance, keep_apart, open_source
-from ue_ray.storage.inputs.options import OF_BUILTINS, SELECTING
+from ue_ray.storage.inputs.options import BY_NAME, OF_BUILTINS, SELECTING
 from ue_ray.storage.outputs.output import Output
 
 
@@ -38,6 +38,10 @@ def resolve(uris: Mapping[str, str], output: str, given: Mapping[str, Any]) -> J
     options = read_options(EvaluateOptions, given)
     keep_apart(output, uris)
     keywords = {"clean": options.source, "protected": options.protected_source, "test": options.test_source}
+    by_name = any(uri in BUILTINS for uri in uris.values())  # then the other places have no use for those options
+    for role, uri in uris.items():
+        if by_name and uri not in BUILTINS:
+            keywords[role] = {name: value for name, value in keywords[role].items() if name not in BY_NAME}
     sources = {role: _open(uri, keywords[role]) for role, uri in uris.items()}
     for source in sources.values():
         glance(source)

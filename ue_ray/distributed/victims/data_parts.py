@@ -15,6 +15,7 @@ import ray
 from ue_ray.errors import UserError
 from ue_ray.storage.filesystem import absolute, join, list_names, write_bytes
 from ue_ray.storage.inputs.blocks import stratified_rows
+from ue_ray.storage.inputs.builtin import TEST_OF
 from ue_ray.storage.inputs.listing import NO_LABEL, Source, key_hash
 from ue_ray.storage.inputs.open_source import BUILTINS, open_source
 from ue_ray.storage.inputs.options import OF_BUILTINS, SELECTING
@@ -50,9 +51,11 @@ def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: s
         test = Part(data, {**reading, "split": test_split or TEST})
         return {TRAIN: Part(data, {**options, "split": options.get("split", TRAIN)}), TEST: test}
     if data in BUILTINS:
-        own = {name: value for name, value in options.items() if name in OF_BUILTINS}
-        return {TRAIN: Part(data, own), TEST: Part(f"{data}-test", {k: v for k, v in own.items() if k in reading})}
-    names = set(list_names(absolute(data)))
+        options = {name: value for name, value in options.items() if name in OF_BUILTINS}
+        if data in TEST_OF:
+            tested_on = {name: value for name, value in options.items() if name in reading}
+            return {TRAIN: Part(data, options), TEST: Part(TEST_OF[data], tested_on)}
+    names = set() if data in BUILTINS else set(list_names(absolute(data)))
     for ending in (".parquet", ""):
         if {f"{TRAIN}{ending}", f"{TEST}{ending}"} <= names:
             places = {name: join(data, f"{name}{ending}") for name in (TRAIN, TEST)}
@@ -63,7 +66,8 @@ def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: s
     if not {f"{TRAIN}.parquet", f"{TEST}.parquet"} <= set(list_names(tables)):
         ray.get(_divide.remote(source, tables))
     links = {name: value for name, value in options.items() if name == "follow_links"}
-    return {name: Part(data, links | {"labels": join(tables, f"{name}.parquet")}) for name in (TRAIN, TEST)}
+    place = source.uri if data in BUILTINS else data  # of a folder known by name, the folder
+    return {name: Part(place, links | {"labels": join(tables, f"{name}.parquet")}) for name in (TRAIN, TEST)}
 
 
 @ray.remote

@@ -7,7 +7,7 @@ from pyarrow import fs
 
 from ue_ray.errors import UserError, flag, one_line
 from ue_ray.storage.filesystem import absolute, join, open_store, overlap
-from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_split
+from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_source
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.inputs.hub import check_hub
@@ -63,10 +63,13 @@ def find_source(
     label_column: str | None = None,
     split: str | None = None,
     follow_links: bool = False,
+    data_dir: str | None = None,
+    download: bool = False,
 ) -> Source:
     """Find out what ``uri`` is. In this order:
 
-    - one of BUILTINS, by name (write ``./mnist5k`` for a folder of that name);
+    - one of BUILTINS, by name (write ``./mnist5k`` for a folder of that name): it lies in ``data_dir``, by default in
+      the user's cache, and is fetched to it where it is missing with ``download``;
     - a Parquet file (``.parquet`` or ``.pq``);
     - an output of this toolkit, if it is committed: its protected images, in whatever format;
     - a folder of Parquet files (no other file inside a folder of it; hidden and ``_`` names do not count);
@@ -78,7 +81,8 @@ def find_source(
       anything at all (``**/`` any number of folders), ``{label}``, exactly one, some text without ``/``, and all else
       stands for itself;
     - a table: a URI that ends in ``.csv``, ``.parquet`` or ``.pq``, with columns ``key`` (relative to the input, of one
-      label each, each in the input) and ``label`` (text or whole numbers).
+      label each, each in the input) and ``label`` (text or whole numbers); or in ``.txt``, with a key and, after its
+      last space, a label on each line.
 
     A file that the pattern or the table passes over gets label -1 and is read as a failure. For Parquet: the name of
     the column, of integers or text, as ``label_column`` is. Class names made from text are sorted. ``image_column``
@@ -94,7 +98,9 @@ def find_source(
     if uri in BUILTINS:
         _refuse(f"{uri}: has labels of its own", {"--labels": labels} | columns)
         _refuse(f"{uri}: is no folder", {"--follow-links": follow_links or None})
-        return builtin_split(uri, split)
+        return builtin_source(uri, split, data_dir, download)
+    by_name = {"--data-dir": data_dir, "--download": download or None}
+    _refuse(f"{uri}: is no data set known by name ({', '.join(BUILTINS)})", by_name)
     check_hub(uri)
     store = open_store(uri)
     uri = absolute(uri)

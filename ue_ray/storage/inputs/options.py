@@ -11,7 +11,10 @@ from ue_ray.errors import option, option_names
 SELECTING = ("classes", "per_class", "per_class_seed")
 """The options that hold for every kind of input."""
 
-OF_BUILTINS = ("split", *SELECTING)
+BY_NAME = ("data_dir", "download")
+"""The options that are for data sets known by name alone."""
+
+OF_BUILTINS = ("split", *BY_NAME, *SELECTING)
 """The options that a built-in data set has a use for."""
 
 
@@ -21,14 +24,18 @@ class SourceOptions:
 
     labels: str | None = option(
         "Where labels come from. Of a folder: a pattern of keys such as users/{label}/*, or a .csv or .parquet table "
-        "with the columns key and label. Of Parquet: the label column. Not used for what has labels of its own: an "
-        "output of protect, a built-in data set. Default: the top folder; the column label.",
+        "with the columns key and label, or a .txt of both. Of Parquet: the label column. Not used for what has "
+        "labels of its own: an output of protect, a built-in data set. Default: the top folder; the column label.",
         None,
     )
     image_column: str | None = option("Of Parquet: the column of images. Default: image.", None)
     label_column: str | None = option("Of Parquet: the column of labels. Default: label.", None)
     split: str | None = option("Of a data set with splits: the one to read. Default: train.", None)
     follow_links: bool = option("Of a local folder: follow links that lead outside it, too.", False)
+    data_dir: str | None = option(
+        "Of a data set known by name: where it lies, as torchvision leaves it. Default: ~/.cache/ue_ray.", None
+    )
+    download: bool = option("Of a data set known by name: fetch it where it is missing. The CIFARs always are.", False)
     classes: str | Sequence[str] | None = option(
         "Only these classes, numbered anew: their names, separated by commas; @FILE, with a name on each line; or "
         "first:N, the first N of the input. Images of others are left out, and counted. Default: all.",
