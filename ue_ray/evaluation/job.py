@@ -10,6 +10,7 @@ from typing import Any
 from ue_ray.evaluation.options import EvaluateOptions, read_options
 from ue_ray.evaluation.runs import VictimRuns
 from ue_ray.noise.budget import Budget
+from ue_ray.protection.partial import Partial
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.open_source import BUILTINS, Source, glance, keep_apart, open_source
 from ue_ray.storage.inputs.options import BY_NAME, OF_BUILTINS, SELECTING
@@ -64,13 +65,16 @@ def _open(uri: str, keywords: Mapping[str, Any]) -> Source:
 
 
 def _protection(uri: str, epsilon: float | None) -> tuple[Budget | None, dict[str, Any]]:
-    """Returns the budget and what the manifest says of the noise, None for each where there is no manifest."""
-    noise = dict.fromkeys(("method", "granularity", "epsilon", "norm"))
+    """Returns the budget, and what the manifest says of the noise and of the classes that have it (None: all); None
+    for each where there is no manifest."""
+    noise: dict[str, Any] = dict.fromkeys(("method", "granularity", "epsilon", "norm", "only"))
     budget = Budget(epsilon) if epsilon is not None else None
     if is_output(uri):
-        recorded = Output(absolute(uri)).manifest()["noise"]
+        manifest = Output(absolute(uri)).manifest()
+        recorded, partial = manifest["noise"], Partial.of(manifest)
         own = Budget(**recorded["budget"])
         noise = {"method": recorded["method"], "granularity": recorded["granularity"], **asdict(own)}
+        noise["only"] = list(partial.only) if partial else None
         budget = Budget(budget.epsilon, own.norm) if budget else own
     return budget, noise
 
