@@ -256,13 +256,18 @@ def _report_names(manifest: Manifest) -> None:
 def next_steps(job: Job) -> list[str]:
     """Returns lines that say where to look, and the commands that check the output and evaluate it."""
     output, read = job.output.uri, job.options.input.source
+    compared = read
+    if job.options.input.only is not None and job.options.input.others == "leave-out":
+        compared = {**read, "classes": job.options.input.only}  # the output holds no other
     test = {"test": "CLEAN_TEST_IMAGES"}
     if job.input in TEST_OF:
         test = {"test": TEST_OF[job.input]}
     elif "test" in job.source.splits:
         test = {"test": job.input, "test_split": "test"}
     verify = command_line("verify", {"output": output, "input": job.input, **read})
-    evaluate = command_line("evaluate", {"clean": job.input, "protected": output, **test, "output": "REPORT", **read})
+    evaluate = command_line(
+        "evaluate", {"clean": job.input, "protected": output, **test, "output": "REPORT", **compared}
+    )
     return [
         f"look at: {join(output, PREVIEW)} (it shows originals: do not publish it)",
         f"next: {verify}",
