@@ -153,12 +153,21 @@ def keep_apart(output: str, reads: Mapping[str, str | None]) -> None:
             raise UserError(f"--output {output} and {flag(name)} {place}: one lies in the other; choose a place apart")
 
 
-def glance(source: Source) -> None:
-    """Raises UserError for what a first look shows that it cannot be protected: before anything starts."""
+def glance(source: Source, only: ClassChoice | None = None) -> None:
+    """Raises UserError for what a first look shows that it cannot be protected: before anything starts.
+
+    ``only``: classes that must be there, too.
+    """
+    choices = [only]
     if isinstance(source, SelectedSource):
+        choices.insert(0, source.selection.classes)
         source = source.source
     if isinstance(source, FolderSource | ParquetSource):
         source.glance()
+    if isinstance(source, FolderSource) and source.labels is None and any(choices):
+        names: Sequence[str] = source.folders()
+        for choice in filter(None, choices if names else ()):  # without folders, all is one class
+            names = choice.among(names)
 
 
 def has_own_labels(source: Source) -> bool:
