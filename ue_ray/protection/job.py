@@ -41,6 +41,7 @@ def resolve(input: str, output: str, given: Mapping[str, Any]) -> Job:
     keep_apart(output, {"input": input, "artifact": origin.artifact, "class_map": origin.class_map})
     only = None if options.input.only is None else ClassChoice.of("--only", options.input.only)
     source = open_source(input, **options.input.source)
+    keep_apart(output, {"input": source.uri})  # of what is known by name, the folder
     glance(source, only)
     place = Output(absolute(output))
     place.check(options.output.mode)

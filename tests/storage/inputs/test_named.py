@@ -12,6 +12,7 @@ from torchvision.datasets import SVHN, CelebA, ImageNet, LFWPeople
 
 from ue_ray.errors import UserError
 from ue_ray.images.codec import decode
+from ue_ray.protection.job import resolve
 from ue_ray.storage.inputs import builtin
 from ue_ray.storage.inputs.builtin import TEST_OF
 from ue_ray.storage.inputs.named import readable_names
@@ -197,6 +198,12 @@ def test_a_download_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(CelebA, "download", fail)
     with pytest.raises(UserError, match=r"celeba: cannot download it to .*: To download files from GDrive, 'gdown' is"):
         open_source("celeba", data_dir=str(tmp_path), download=True)
+
+
+def test_an_output_is_kept_apart_from_photos_known_by_name(lfw: Path):
+    photos = lfw / "lfw-py" / "lfw_funneled"
+    with pytest.raises(UserError, match="one lies in the other; choose a place apart"):
+        resolve("lfw", str(photos / "out"), {"data_dir": str(lfw)})
 
 
 def test_a_test_set_is_of_the_same_data_set():
