@@ -125,6 +125,13 @@ def folders(tmp_path_factory):
         ("protect --input {0}/good.parquet --output {0}/out --label-column class", "no column class; found image (bin"),
         ("protect --input {0}/good.parquet --output {0}/out --image-column photo", "column photo holds string; expe"),
         ("protect --input {0}/good.parquet --output {0}/out --label-column score", "row 0 has score 0.5"),
+        (
+            "protect --input {0}/good --output {0}/out --only a,c",
+            "--only: no class is called 'c'; the input has 2 classes",
+        ),
+        ("protect --input {0}/good --output {0}/out --classes a --only b", "--only: no class is called 'b'"),
+        ("protect --input {0}/good --output {0}/out --classes @{0}/no.txt", "no.txt: there is no such file"),
+        ("protect --input lfw --output {0}/out --data-dir {0}", "lfw: there is no folder"),
         ("protect --input {0}/good --output {0}/out --method randon", "(did you mean random?)"),
         (
             "protect --input {0}/good --output {0}/out --mode resum",

@@ -5,7 +5,7 @@ import pytest
 from ue_ray.cli.flags import parse
 from ue_ray.cli.protect import command
 from ue_ray.cli.reproduce import command as reproduce
-from ue_ray.errors import UserError, flag, option_names
+from ue_ray.errors import UserError, command_line, flag, option_names
 from ue_ray.noise.methods import METHODS
 from ue_ray.protection.options import noise_option_names
 
@@ -35,6 +35,13 @@ def test_only_what_is_given_is_passed_on():
     }  # fmt: skip
     given = parse(reproduce(), ["--experiment", "a", "--output", "b", "--epsilon", "0.03"], "ue-ray reproduce", "")
     assert given["epsilon"] == "0.03"
+
+
+def test_a_command_line_is_what_a_person_types():
+    options = {"output": "a b", "classes": ["ada", "bob"], "per_class": 5, "follow_links": True}
+    assert command_line("verify", options) == (
+        "ue-ray verify --output 'a b' --classes ada,bob --per-class 5 --follow-links"
+    )
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,15 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def command_line(command: str, options: Mapping[str, str]) -> str:
+def command_line(command: str, options: Mapping[str, Any]) -> str:
     """Returns what a person types: ``"verify", {"output": "a b"}`` -> ``"ue-ray verify --output 'a b'"``."""
-    return shlex.join(["ue-ray", command, *(part for name, value in options.items() for part in (flag(name), value))])
+    return shlex.join(["ue-ray", command, *(part for name, value in options.items() for part in _typed(name, value))])
+
+
+def _typed(name: str, value: Any) -> list[str]:
+    if value is True:
+        return [flag(name)]
+    return [flag(name), ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)]
 
 
 def option_names(section: Any) -> list[str]:

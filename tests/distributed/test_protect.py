@@ -149,6 +149,43 @@ def test_the_last_lines_say_what_was_rejected_and_renamed_and_what_comes_next(ph
         protect(str(photos), str(output), mode="resume", method="random", epsilon="4/255", format="imagefolder")
 
 
+def test_some_people_are_protected_and_the_others_pass_through_or_are_left_out(photos, tmp_path, capsys):
+    passed, left = tmp_path / "passed", tmp_path / "left"
+    options = {"only": "bob", "method": "random", "granularity": "class-wise"}
+    manifest = protect(str(photos), str(passed), **options)
+    assert str(manifest) == "22 protected + 21 passed through + 4 rejected = 47 inputs"
+    for key, row in rows(passed).items():
+        change = decode(row["image"]["bytes"]).rgb.astype(np.int16) - decode((photos / key).read_bytes()).rgb
+        assert 0 < np.abs(change).max() <= 8 if key.startswith("bob/") else not change.any()
+    said = capsys.readouterr().err
+    assert "protect: 1 of 2 classes: bob; the others pass through without noise" in said
+    assert "apply: 22 images protected, 21 passed through, 4 rejected" in said
+    assert verify(str(passed), str(photos)).faults == []
+    with pytest.raises(UserError, match=r'another run: partial\.only "bob" there, "ada" now'):
+        protect(str(photos), str(passed), mode="resume", **{**options, "only": "ada"})
+
+    manifest = protect(str(photos), str(left), others="leave-out", **options)
+    assert str(manifest) == "22 protected + 3 rejected + 22 left out = 47 inputs"
+    assert {row["label"] for row in rows(left).values()} == {1}
+    assert verify(str(left), str(photos)).faults == []
+    assert "--test CLEAN_TEST_IMAGES --output REPORT --classes bob" in capsys.readouterr().err
+
+
+def test_a_selection_is_listed_protected_verified_and_evaluated(photos, tmp_path, capsys):
+    output, selected = str(tmp_path / "out"), {"classes": ["bob"], "per_class": 5}
+    manifest = protect(str(photos), output, method="random", granularity="class-wise", **selected)
+    assert manifest.class_names == ["bob"]
+    assert manifest.inputs == 47 == manifest.protected + manifest.rejected + manifest.left_out
+    assert manifest.left_out == 47 - 5 - 1  # the stray photo is of no class, and rejected
+    said = capsys.readouterr().err
+    assert "41 images are left out: --classes takes 1 of 2 classes, --per-class at most 5 images of each" in said
+    assert f"next: ue-ray verify --output {output} --input {photos} --classes bob --per-class 5" in said
+    assert verify(output, str(photos), **selected).faults == []
+    assert any("fingerprint" in fault for fault in verify(output, str(photos), classes="bob").faults)
+    with pytest.raises(UserError, match="--only: no class is called 'eve'; the input has 2 classes: ada, bob"):
+        protect(str(photos), str(tmp_path / "no"), only="eve")
+
+
 def test_images_keep_their_size_and_stay_within_the_budget(photos, protected):
     output, manifest = protected
     largest = 0

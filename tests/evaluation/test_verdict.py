@@ -3,7 +3,8 @@
 import pytest
 
 from tests.evaluation.report.test_report import results, run
-from ue_ray.evaluation.verdict import verdicts
+from ue_ray.evaluation.guards import find_guards
+from ue_ray.evaluation.verdict import as_lines, verdicts
 
 CLEAN = run("clean", 0.9, 0.9, 2)  # chance is 0.1: a victim could learn 0.8
 
@@ -56,6 +57,50 @@ def test_each_countermeasure_has_its_own_verdict():
         ("none", "protects"),
         ("grayscale", "does not protect"),
     ]
+
+
+def some_of(informed, clean=0.8, **changes):
+    """Results of which person 0 and person 3 are protected; the others are known, and so is the accuracy high."""
+    clean_run = run("clean", 0.9, 0.9, 2, informedness=[clean] * 10)
+    values = [0.85] * 10
+    values[0], values[3] = informed
+    found = judged([clean_run, run("protected", 0.8, 0.85, 2, **({"informedness": values} | changes))])
+    found["data"]["protected"]["only"] = ["person 0", "person 3"]
+    found["data"]["test"]["in_clean"] = 0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("informed", "word"),
+    [
+        ((0.02, 0.04), "protects"),
+        ((0.16, 0.16), "protects"),  # 0.2 * 0.8
+        ((0.17, 0.17), "weak"),
+        ((-0.3, 0.55), "weak"),  # a mean of 0.13 that hides a person
+        ((0.4, 0.4), "weak"),
+        ((0.4, 0.42), "does not protect"),
+    ],
+)
+def test_where_some_classes_are_protected_they_decide(informed, word):
+    (verdict,) = verdicts(some_of(informed))
+    assert verdict.word == word
+    mean = sum(informed) / 2
+    assert f"the 2 protected classes of 10 with a mean informedness of {mean:.2f} (clean 0.80" in verdict.sentence
+    assert "of the protected classes" in as_lines(some_of(informed))[-1]
+    (guard,) = (each for each in find_guards(some_of(informed)) if each["name"] == "partly_protected")
+    assert guard["message"].startswith("2 of 10 classes are protected; accuracies are of all classes")
+
+
+def test_where_clean_images_teach_nothing_of_them_nothing_is_judged():
+    assert [each.word for each in verdicts(some_of((0.0, 0.0), clean=0.2))] == ["not judged"]
+    (verdict,) = verdicts(some_of((0.0, 0.0), informedness=None))
+    assert (verdict.word, verdict.sentence) == ("not judged", "of 10 classes each class's informedness is not kept")
+
+
+def test_where_all_classes_of_the_clean_images_are_protected_accuracies_decide():
+    found = judged([CLEAN, protected(0.1)])
+    found["data"]["protected"]["only"] = [f"person {number}" for number in range(12)]
+    assert [each.word for each in verdicts(found)] == ["protects"]
 
 
 @pytest.mark.parametrize("clean", [0.1, 0.2])

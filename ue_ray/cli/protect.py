@@ -35,7 +35,7 @@ def command() -> Command:
     return Command(
         required={
             "input": "A folder of class folders, Parquet (image, label), a bucket of either, or a built-in data set: "
-            "mnist5k, cifar10, cifar100.",
+            "mnist5k, cifar10, cifar100, svhn, lfw, celeba, imagenet.",
             "output": "Where to write: an empty or absent folder, unless --mode says otherwise.",
         },
         sections={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 import ray
 
@@ -11,17 +12,18 @@ from ue_ray.distributed.survey import Survey
 from ue_ray.evaluation.self_check import SelfCheck, check_noise, rows_to_check
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.protection.partial import Partial, protected_classes
 from ue_ray.storage.inputs.blocks import decode_block
-from ue_ray.storage.inputs.listing import Source
+from ue_ray.storage.inputs.listing import NO_LABEL, Source
 from ue_ray.storage.inputs.samples import Handling
 
 
 class RunningCheck:
-    """How the noise at the URI ``noise`` does on the input that it was made for."""
+    """How the noise at the URI ``noise`` does on those classes of the input that are protected."""
 
-    def __init__(self, survey: Survey, noise: str) -> None:
+    def __init__(self, survey: Survey, noise: str, partial: Partial | None) -> None:
         self._task = _check.options(name="protect: check").remote(
-            survey.table, survey.source, survey.handling, survey.summary.class_names, noise
+            survey.table, survey.source, survey.handling, survey.summary.class_names, noise, partial
         )
 
     def result(self) -> SelfCheck | None:
@@ -31,9 +33,13 @@ class RunningCheck:
 
 
 @ray.remote(num_cpus=1)
-def _check(table: pa.Table, source: Source, handling: Handling, class_names: list[str], noise: str) -> SelfCheck | None:
+def _check(
+    table: pa.Table, source: Source, handling: Handling, class_names: list[str], noise: str, partial: Partial | None
+) -> SelfCheck | None:
     artifact = NoiseArtifact.load(noise)
+    labels = table["label"].to_numpy()
+    labels = np.where(np.append(protected_classes(partial, class_names), False)[labels], labels, NO_LABEL)
     side = artifact.config.image_size
-    rows = rows_to_check(table["label"].to_numpy(), side, artifact.config.seed)
+    rows = rows_to_check(labels, side, artifact.config.seed)
     images = decode_block(source, table, rows, side, handling).rows
     return check_noise(replace(images, class_names=class_names), artifact, Compute.detect("cpu"))

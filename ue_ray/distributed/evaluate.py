@@ -35,6 +35,7 @@ from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.budget import Budget
 from ue_ray.storage.filesystem import join, write_bytes
 from ue_ray.storage.inputs.listing import Listing, Source
+from ue_ray.storage.inputs.open_source import with_classes_of
 
 
 def evaluate(clean: str, protected: str, test: str, output: str, **options: Any) -> Evaluation:
@@ -84,9 +85,13 @@ def make_plan(job: Job) -> Plan:
         options.cpus_per_victim, use_gpu(options.use_gpu, options.workers_per_victim, "--workers-per-victim")
     )
     hardware.check_room(options.workers_per_victim)
-    surveys = {role: survey(source) for role, source in job.sources.items()}
+    surveys = {"clean": survey(job.sources["clean"])}
+    class_names = surveys["clean"].summary.class_names
+    for role in ("protected", "test"):
+        source = job.sources[role]
+        surveys[role] = survey(source if options.classes is None else with_classes_of(source, class_names))
     check_class_names({f"--{role}": surveyed.summary.class_names for role, surveyed in surveys.items()}, "--clean")
-    if len(surveys["clean"].summary.class_names) < 2:
+    if len(class_names) < 2:
         raise UserError("--clean: holds one class; victims tell classes apart: two or more are needed")
     job.store.check()
     return Plan(surveys, options.image_size or surveys["clean"].summary.side, hardware)

@@ -15,8 +15,8 @@ from ue_ray.distributed.console import say
 from ue_ray.distributed.crafting.craft import craft
 from ue_ray.distributed.crafting.workers import Workers
 from ue_ray.distributed.gpus import use_gpu
-from ue_ray.distributed.survey import Survey, survey
-from ue_ray.errors import RunError, command_line
+from ue_ray.distributed.survey import Summary, Survey, survey
+from ue_ray.errors import RunError, UserError, command_line
 from ue_ray.evaluation.self_check import LEAST, SelfCheck
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import versions
@@ -28,9 +28,10 @@ from ue_ray.noise.methods import METHODS, new_method, noise_config
 from ue_ray.protection.class_map import labels_for_artifact
 from ue_ray.protection.job import Job, resolve
 from ue_ray.protection.manifest import Manifest
+from ue_ray.protection.partial import Partial, protected_classes
 from ue_ray.protection.totals import Totals
 from ue_ray.storage.filesystem import join
-from ue_ray.storage.inputs.builtin import BUILTINS
+from ue_ray.storage.inputs.builtin import TEST_OF
 from ue_ray.storage.inputs.labels import first_names
 from ue_ray.storage.outputs.layout import MANIFEST, NOISE, PREVIEW, WORK
 
@@ -72,12 +73,14 @@ def carry_out(job: Job) -> Manifest:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done to which images. ``card``: only a run with the same may go on with an output."""
+    """What is to be done to which images. ``card``: only a run with the same may go on with an output; ``partial``:
+    which classes are protected, None for all."""
 
     survey: Survey
     config: NoiseConfig
     workers: Workers
     card: dict[str, Any]
+    partial: Partial | None
 
 
 def make_plan(job: Job) -> Plan:
@@ -92,9 +95,11 @@ def make_plan(job: Job) -> Plan:
     names = summary.class_names
     classes = "1 class" if len(names) == 1 else f"{len(names)} classes"
     say(f"input: {job.input}: {summary.count:,} images in {classes}: {first_names(names)}")
+    partial = _partial(job, summary)
     if job.artifact is not None:
-        labels_for_artifact(summary.class_names, job.artifact.config.class_names, job.class_map)
-        used = set(summary.class_names) - set(summary.unseen)
+        protects = protected_classes(partial, names).tolist()
+        labels_for_artifact(names, job.artifact.config.class_names, job.class_map, protects)
+        used = set(partial.only if partial else names) - set(summary.unseen)
         job.artifact.check_seen({job.class_map.get(name, name) for name in used})
         config = job.artifact.config
     else:
@@ -106,6 +111,7 @@ def make_plan(job: Job) -> Plan:
     card = {
         "input": {
             "images": summary.count,
+            "left_out": summary.left_out or None,  # as in the cards of earlier versions
             "classes": len(summary.class_names),
             "class_names": sha256("\0".join(summary.class_names).encode()).hexdigest(),
             "listing": summary.fingerprint,
@@ -114,11 +120,25 @@ def make_plan(job: Job) -> Plan:
         "artifact": job.artifact.digest if job.artifact else None,
         "class_map": dict(job.class_map),
         "handling": asdict(job.options.handling),
+        "partial": partial.card() if partial else None,
     }
     workers = Workers(
         options.num_workers, on_gpu, options.compile, options.precision, options.at_least, options.delta_table
     )
-    return Plan(surveyed, config, workers, card)
+    return Plan(surveyed, config, workers, card, partial)
+
+
+def _partial(job: Job, summary: Summary) -> Partial | None:
+    """Returns which classes are protected, if not all, and says so. Raises UserError where there is none of them."""
+    if job.only is None:
+        return None
+    only = job.only.among(summary.class_names)
+    if set(only) <= set(summary.unseen):
+        raise UserError(f"--only: the input has no image of these classes: {first_names(only)}")
+    partial = Partial(tuple(only), job.options.input.others)
+    what = "pass through without noise" if partial.others == "pass" else "are left out"
+    say(f"protect: {len(only):,} of {len(summary.class_names):,} classes: {first_names(only)}; the others {what}")
+    return partial
 
 
 def run(job: Job, plan: Plan) -> Manifest:
@@ -135,9 +155,9 @@ def run(job: Job, plan: Plan) -> Manifest:
             f"craft: stopped at the bound of {plan.config.options['max_rounds']} rounds with error "
             f"{card.record['error']:.3f}: the goal, {card.record['goal']}, was not reached"
         )
-    check = RunningCheck(plan.survey, noise_uri) if _is_checked(job, plan) else None
+    check = RunningCheck(plan.survey, noise_uri, plan.partial) if _is_checked(job, plan) else None
     totals = Totals()
-    for result in apply(plan.survey, noise_uri, output.uri, plan.workers.use_gpu, job.class_map):
+    for result in apply(plan.survey, noise_uri, output.uri, plan.workers.use_gpu, job.class_map, plan.partial):
         totals.add(result)
     if not totals.protected:
         raise RunError(f"nothing could be protected: {'; '.join(totals.rejections())}")
@@ -150,7 +170,10 @@ def run(job: Job, plan: Plan) -> Manifest:
         totals.looks,
         protected=totals.protected,
         origin={"noise": _described(plan.config), "encoding": [job.options.handling.encoding]},
-        notes=[CONTROL] * (plan.config.method == "random"),
+        notes=[
+            *[CONTROL] * (plan.config.method == "random"),
+            *[f"{totals.passed:,} images of other classes pass through without noise"] * bool(totals.passed),
+        ],
     )
     checked = check.result() if check else None
     if check:
@@ -169,10 +192,11 @@ def run(job: Job, plan: Plan) -> Manifest:
         "class_names": summary.class_names,
         "preview": {"sha256": output.write_preview(page)},
         "dropped_classes": summary.dropped,
+        "partial": plan.partial.to_json() if plan.partial else None,
         **totals.facts(),
         "versions": versions(),
     }
-    return Manifest(output.uri, output.commit(summary.count, totals.records, facts))
+    return Manifest(output.uri, output.commit(summary.count, totals.records, facts, summary.left_out))
 
 
 def _is_checked(job: Job, plan: Plan) -> bool:
@@ -210,6 +234,7 @@ def report(manifest: Manifest, lossless: bool) -> None:
         say(
             f"warning: jpeg kept {100 * manifest['surviving_share']:.0f} % of the noise"
             + f", and breaks the budget: the largest change is {255 * change:.0f}/255" * broken
+            + "; it changes images that pass through, too" * bool(manifest.passed_through)
         )
     if manifest["noise"]["method"] == "random":
         say(f"warning: {CONTROL}")
@@ -235,13 +260,18 @@ def _report_names(manifest: Manifest) -> None:
 def next_steps(job: Job) -> list[str]:
     """Returns lines that say where to look, and the commands that check the output and evaluate it."""
     output, read = job.output.uri, job.options.input.source
+    compared = read
+    if job.options.input.only is not None and job.options.input.others == "leave-out":
+        compared = {**read, "classes": job.options.input.only}  # the output holds no other
     test = {"test": "CLEAN_TEST_IMAGES"}
-    if job.input in BUILTINS:
-        test = {"test": f"{job.input}-test"}
+    if job.input in TEST_OF:
+        test = {"test": TEST_OF[job.input]}
     elif "test" in job.source.splits:
         test = {"test": job.input, "test_split": "test"}
     verify = command_line("verify", {"output": output, "input": job.input, **read})
-    evaluate = command_line("evaluate", {"clean": job.input, "protected": output, **test, "output": "REPORT", **read})
+    evaluate = command_line(
+        "evaluate", {"clean": job.input, "protected": output, **test, "output": "REPORT", **compared}
+    )
     return [
         f"look at: {join(output, PREVIEW)} (it shows originals: do not publish it)",
         f"next: {verify}",

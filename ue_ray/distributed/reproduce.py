@@ -38,7 +38,8 @@ from ue_ray.noise.methods import METHODS
 from ue_ray.protection.manifest import Manifest
 from ue_ray.storage.filesystem import join, write_bytes
 from ue_ray.storage.inputs.listing import key_hash
-from ue_ray.storage.inputs.open_source import open_source
+from ue_ray.storage.inputs.open_source import open_source, with_classes_of
+from ue_ray.storage.inputs.options import SELECTING
 
 Runs = Mapping[str, list[dict[str, Any]]]  # entries of results.json, one for each seed, by the labels of arms
 
@@ -88,9 +89,14 @@ def make_plan(job: Job) -> Plan:
     own = data_parts(options.data, job.place("parts"), options.source, options.test_split)
     parts = {"clean": own[TRAIN], "test": own[TEST]}
     if options.other is not None:
-        other = data_parts(options.other, job.place("other parts"), options.source, options.test_split)
+        reading = {name: value for name, value in options.source.items() if name not in SELECTING}
+        other = data_parts(options.other, job.place("other parts"), reading, options.test_split)
         parts |= {"other": other[TRAIN], "other test": other[TEST]}
-    surveys = {name: survey(part.source) for name, part in parts.items()}
+    surveys = {name: survey(part.source) for name, part in parts.items() if name != "test"}
+    tested_on = parts["test"].source
+    if options.classes is not None:
+        tested_on = with_classes_of(tested_on, surveys["clean"].summary.class_names)
+    surveys["test"] = survey(tested_on)
     class_names = {name: surveyed.summary.class_names for name, surveyed in surveys.items()}
     for train, test, data in (("clean", "test", options.data), ("other", "other test", options.other)):
         if train in parts:

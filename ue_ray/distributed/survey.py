@@ -26,13 +26,15 @@ FINGERPRINT = b"fingerprint"  # the key, in the metadata of a table, of the fing
 class Summary:
     """What the driver gets of an input, whatever the size of the input.
 
-    ``count``: the images; ``labelled``: those that have a class; ``side``: the side, in pixels, at which surrogates and
+    ``count``: the images; ``left_out``: how many more the input holds, which a selection left out; ``labelled``: those
+    that have a class; ``side``: the side, in pixels, at which surrogates and
     victims see them; ``shards``: the number of shards that they are cut into; ``dropped``: the number of files of each
     class that was none, because no image in it can be read; ``unseen``: classes of ``class_names`` that have no file or
     were dropped; ``notes``: what the user should know, a line each.
     """
 
     count: int
+    left_out: int
     labelled: int
     class_names: list[str]
     fingerprint: str
@@ -91,6 +93,7 @@ def _survey(source: Source, handling: Handling) -> tuple[Summary, pa.Table, np.n
     labels = listing.labels()
     summary = Summary(
         count=len(listing),
+        left_out=listed.left_out,
         labelled=int(np.count_nonzero(labels != NO_LABEL)),
         class_names=listing.class_names,
         fingerprint=listed.fingerprint(),  # of the input as it is, whatever can be read of it here

@@ -16,6 +16,7 @@ from ue_ray.distributed import cluster
 from ue_ray.distributed.causes import causes
 from ue_ray.distributed.console import Progress
 from ue_ray.evaluation.options import read_options
+from ue_ray.protection.partial import Partial
 from ue_ray.protection.verify import Verification as OutputCheck
 from ue_ray.protection.verify_file import FileCheck, FileChecker, Originals
 from ue_ray.protection.verify_options import VerifyOptions
@@ -74,31 +75,32 @@ class _InputOnRay:
 
     class_names: list[str]
     fingerprint: str
+    left_out: int
     originals: ray.ObjectRef
 
-    def left_out(self, ids: np.ndarray) -> list[str]:
-        return ray.get(_left_out.options(name="verify: what is left out").remote(self.originals, ids))
+    def missing(self, ids: np.ndarray) -> list[str]:
+        return ray.get(_missing.options(name="verify: what is missing").remote(self.originals, ids))
 
     def here(self) -> Originals:
         return ray.get(self.originals)
 
 
-def _list_on_ray(source: Source, dropped: list[str]) -> _InputOnRay:
-    references: Any = _list.options(name="verify: list").remote(source, dropped)
-    names, originals = references
-    class_names, fingerprint = ray.get(names)
-    return _InputOnRay(class_names, fingerprint, originals)
+def _list_on_ray(source: Source, dropped: list[str], partial: Partial | None) -> _InputOnRay:
+    references: Any = _list.options(name="verify: list").remote(source, dropped, partial)
+    facts, originals = references
+    class_names, fingerprint, left_out = ray.get(facts)
+    return _InputOnRay(class_names, fingerprint, left_out, originals)
 
 
 @ray.remote(num_returns=2)
-def _list(source: Source, dropped: list[str]) -> tuple[tuple[list[str], str], Originals]:
-    originals = Originals.of(source, dropped)
-    return (originals.class_names, originals.fingerprint), originals
+def _list(source: Source, dropped: list[str], partial: Partial | None) -> tuple[tuple[list[str], str, int], Originals]:
+    originals = Originals.of(source, dropped, partial)
+    return (originals.class_names, originals.fingerprint, originals.left_out), originals
 
 
 @ray.remote
-def _left_out(originals: Originals, ids: np.ndarray) -> list[str]:
-    return originals.left_out(ids)
+def _missing(originals: Originals, ids: np.ndarray) -> list[str]:
+    return originals.missing(ids)
 
 
 def check_on_ray(checker: FileChecker, records: Iterable[FileRecord], progress: Progress) -> Iterator[FileCheck]:

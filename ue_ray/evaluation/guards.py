@@ -41,14 +41,13 @@ def find_guards(results: Mapping[str, Any]) -> list[Guard]:
     names the victim and the countermeasure.
     """
     data = results["data"]
+    only = partly_protected(data)
     rows = summarise(results["runs"])
     plain = [row for row in rows if row.countermeasure == "none"] or rows
     return [
         *(guard for row in plain for guard in _clean_victim(row, data["clean"]["classes"])),
         *_delta(data["protected"]),
-        *(guard for row in plain for guard in _control(row)),
-        *(guard for row in rows for guard in _protection(row)),
-        *(guard for row in plain for guard in _peak(row)),
+        *(_some_classes(only, data["clean"]["classes"]) if only else _all_classes(rows, plain)),
         *_alignment(data["protected"], clean_images=data["clean"]["images"]),
         *_test_images(
             [summary.seeds for row in rows for summary in row.sets.values()],
@@ -56,6 +55,27 @@ def find_guards(results: Mapping[str, Any]) -> list[Guard]:
             data["test"]["in_clean"],
         ),
     ]
+
+
+def partly_protected(data: Mapping[str, Any]) -> list[str]:
+    """Returns the classes that are protected, where it is only some of the clean ones. ``data``: of results.json."""
+    only = data["protected"].get("only") or []
+    return list(only) if set(data["clean"]["class_names"]) - set(only) else []
+
+
+def _all_classes(rows: Sequence[SummaryRow], plain: Sequence[SummaryRow]) -> Iterator[Guard]:
+    """What accuracies say of the protection: nothing, where only some classes are protected."""
+    yield from (guard for row in plain for guard in _control(row))
+    yield from (guard for row in rows for guard in _protection(row))
+    yield from (guard for row in plain for guard in _peak(row))
+
+
+def _some_classes(only: Sequence[str], classes: int) -> Iterator[Guard]:
+    yield _note(
+        "partly_protected",
+        f"{len(only):,} of {classes:,} classes are protected; accuracies are of all classes, so the verdict goes by "
+        "the informedness of those",
+    )
 
 
 def find_experiment_guards(

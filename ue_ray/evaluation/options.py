@@ -24,7 +24,7 @@ from ue_ray.errors import (
     with_options,
 )
 from ue_ray.noise.budget import parse_epsilon
-from ue_ray.storage.inputs.options import SourceOptions
+from ue_ray.storage.inputs.options import SELECTING, SourceOptions
 
 if TYPE_CHECKING:
     from ue_ray.evaluation.trackers import Tracker
@@ -160,9 +160,14 @@ class EvaluateOptions(VictimOptions, SourceOptions):
             raise UserError(f"--learning-rate is {self.learning_rate:g}: it must be above 0")
 
     @property
+    def protected_source(self) -> dict[str, Any]:
+        """The keywords of ``open_source`` for the protected images. Their classes follow from the clean ones."""
+        return {name: value for name, value in self.source.items() if name != "classes"}
+
+    @property
     def test_source(self) -> dict[str, Any]:
-        """The keywords of ``open_source`` for the test images."""
-        own = {"labels": self.test_labels or self.labels, "split": self.test_split}
+        """The keywords of ``open_source`` for the test images: all those of the classes that are trained on."""
+        own = {"labels": self.test_labels or self.labels, "split": self.test_split} | dict.fromkeys(SELECTING)
         return {name: value for name, value in {**self.source, **own}.items() if value is not None}
 
     def resolved(self, images: int, gpu: bool) -> EvaluateOptions:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any, Literal
 
-from ue_ray.evaluation.guards import learnt_too_little
+from ue_ray.evaluation.guards import learnt_too_little, partly_protected
 from ue_ray.evaluation.measures import SummaryRow, chance_of, percent, summarise
 from ue_ray.evaluation.victim import RECOGNISED
 from ue_ray.learning.models.whitening import PREFIX
 
-Word = Literal["protects", "weak", "does not protect"]
+Word = Literal["protects", "weak", "does not protect", "not judged"]
 
 # Shares of what a clean victim learns above chance, and the informedness of a class; all victims must keep them.
 FINAL, PEAK, CLASS = 0.2, 0.5, 0.5
@@ -19,6 +20,10 @@ WEAK_FINAL = 0.5
 BOUNDS = (
     f"protects: each victim ends at most {FINAL:.0%} of the way from chance to its clean accuracy, peaks at most "
     f"{PEAK:.0%} of it, and no class's informedness is above {CLASS:g}; weak: each ends at most {WEAK_FINAL:.0%} of it"
+)
+PARTIAL_BOUNDS = (
+    f"protects: of the protected classes each victim has at most {FINAL:.0%} of the mean informedness that it has from "
+    f"clean images, and of none more than {CLASS:g}; weak: at most {WEAK_FINAL:.0%}"
 )
 MOST_NAMED = 10
 
@@ -36,10 +41,37 @@ def verdicts(results: Mapping[str, Any]) -> list[Verdict]:
     """Returns a verdict for each countermeasure with victims of clean and of protected images, in their order."""
     rows = [row for row in summarise(results["runs"]) if {"clean", "protected"} <= row.sets.keys()]
     names, classes = results["data"]["clean"]["class_names"], results["data"]["clean"]["classes"]
-    return [
-        _verdict(countermeasure, [row for row in rows if row.countermeasure == countermeasure], names, classes)
-        for countermeasure in dict.fromkeys(row.countermeasure for row in rows)
-    ]
+    only = partly_protected(results["data"])
+    found = []
+    for countermeasure in dict.fromkeys(row.countermeasure for row in rows):
+        own = [row for row in rows if row.countermeasure == countermeasure]
+        found.append(
+            _of_some(countermeasure, own, names, only) if only else _verdict(countermeasure, own, names, classes)
+        )
+    return found
+
+
+def _of_some(countermeasure: str, rows: Sequence[SummaryRow], names: Sequence[str], only: Sequence[str]) -> Verdict:
+    """Judges by the informedness of the classes ``only`` that are protected: accuracies are of all classes."""
+    places = [place for place, name in enumerate(names) if name in set(only)]
+    runs = {kind: [run for row in rows for run in row.sets[kind].runs] for kind in ("clean", "protected")}
+    if not all(run["informedness"] for of in runs.values() for run in of):
+        return Verdict(countermeasure, "not judged", f"of {len(names):,} classes each class's informedness is not kept")
+    known = {kind: [[run["informedness"][place] for place in places] for run in of] for kind, of in runs.items()}
+    clean, mean = min(map(fmean, known["clean"])), max(map(fmean, known["protected"]))
+    most, where = max((values[k], places[k]) for values in known["protected"] for k in range(len(places)))
+    word: Word = "does not protect"
+    if clean <= RECOGNISED:
+        word = "not judged"
+    elif mean <= FINAL * clean and most <= CLASS:
+        word = "protects"
+    elif mean <= WEAK_FINAL * clean:
+        word = "weak"
+    sentence = (
+        f"of {len(runs['protected'])} victims the worst knows the {len(places)} protected classes of {len(names)} with "
+        f"a mean informedness of {mean:.2f} (clean {clean:.2f}; most: {names[where]} at {most:.2f}){_one_sided(rows)}"
+    )
+    return Verdict(countermeasure, word, sentence)
 
 
 def _verdict(countermeasure: str, rows: Sequence[SummaryRow], names: Sequence[str], classes: int) -> Verdict:
@@ -95,11 +127,16 @@ def _one_sided(rows: Sequence[SummaryRow]) -> str:
     return f"; one kind of input layer only: add {other} to --victims"
 
 
-def as_lines(found: Sequence[Verdict]) -> list[str]:
+def bounds(results: Mapping[str, Any]) -> str:
+    """Returns what the words of ``verdicts`` mean."""
+    return PARTIAL_BOUNDS if partly_protected(results["data"]) else BOUNDS
+
+
+def as_lines(results: Mapping[str, Any]) -> list[str]:
     """Returns a line for each verdict, and the bounds."""
     lines = [
         f"verdict{'' if each.countermeasure == 'none' else f' with {each.countermeasure}'}: {each.word}: "
         f"{each.sentence}"
-        for each in found
+        for each in verdicts(results)
     ]
-    return [*lines, f"({BOUNDS})"] if lines else []
+    return [*lines, f"({bounds(results)})"] if lines else []

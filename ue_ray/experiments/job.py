@@ -15,6 +15,7 @@ from ue_ray.experiments.board import Board
 from ue_ray.experiments.options import BOARD, ReproduceOptions
 from ue_ray.storage.filesystem import absolute, join, list_names
 from ue_ray.storage.inputs.open_source import BUILTINS, glance, keep_apart, open_source
+from ue_ray.storage.inputs.options import OF_BUILTINS
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
     for data in filter(None, (options.data, options.other)):
         if data.endswith(".parquet"):
             raise UserError(f"{data}: is a file; expected a folder with train.parquet and test.parquet")
+        if data in BUILTINS:
+            open_source(data, **{name: value for name, value in options.source.items() if name in OF_BUILTINS})
         with suppress(OSError):  # what cannot be listed is said where it is opened
             if data not in BUILTINS and not list_names(absolute(data)):
                 glance(open_source(data, **options.source))

@@ -25,9 +25,9 @@ class ReproduceOptions(VictimOptions, SourceOptions):
         "small",
     )
     data: str = option(
-        "A built-in data set (mnist5k, cifar10, cifar100); a folder with train.parquet and test.parquet, or with "
-        "folders train and test; or a folder of class folders (people), of each of which a fifth is tested on. "
-        "Default: mnist5k.",
+        "A built-in data set (mnist5k, cifar10, cifar100, svhn, lfw, celeba, imagenet); a folder with train.parquet "
+        "and test.parquet, or with folders train and test; or a folder of class folders (people), of each of which a "
+        "fifth is tested on. Default: mnist5k.",
         "mnist5k",
     )
     test_split: str | None = option("Of a data set with splits: the one to test on. Default: test.", None)

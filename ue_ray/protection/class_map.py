@@ -33,21 +33,28 @@ def read_class_map(uri: str) -> ClassMap:
     return class_map
 
 
-def labels_for_artifact(class_names: Sequence[str], known: Sequence[str], class_map: ClassMap) -> np.ndarray:
+NO_NOISE = -1
+
+
+def labels_for_artifact(
+    class_names: Sequence[str], known: Sequence[str], class_map: ClassMap, protects: Sequence[bool] | None = None
+) -> np.ndarray:
     """Each class of a data set -> its index among the artifact's ``known`` classes: by ``class_map``, or by its name.
 
-    Raises UserError for a class that the artifact does not know, and for one of the map's that is not in the data.
+    A class that ``protects`` says is not protected needs none, and has NO_NOISE. Raises UserError for another that the
+    artifact does not know, and for one of the map's that is not in the data.
     """
     if foreign := [name for name in class_map if name not in class_names]:
         raise UserError(f"--class-map: the images have no class {foreign[0]!r}: they have {_some(class_names)}")
     index_of = {name: index for index, name in enumerate(known)}
     noise_of = [class_map.get(name, name) for name in class_names]
-    if missing := [name for name in noise_of if name not in index_of]:
+    needed = [name for name, needs in zip(noise_of, protects or [True] * len(noise_of), strict=True) if needs]
+    if missing := [name for name in needed if name not in index_of]:
         raise UserError(
-            f"the artifact has no noise for class {missing[0]!r} ({len(missing)} of {len(class_names)} classes are "
+            f"the artifact has no noise for class {missing[0]!r} ({len(missing)} of {len(needed)} classes are "
             f"missing): it was crafted on {_some(known)}; --class-map says which class gets which noise"
         )
-    return np.array([index_of[name] for name in noise_of], np.int64)
+    return np.array([index_of.get(name, NO_NOISE) for name in noise_of], np.int64)
 
 
 def _some(names: Sequence[str]) -> str:

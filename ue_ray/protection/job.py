@@ -12,6 +12,7 @@ from ue_ray.protection.options import ProtectOptions, protect_options
 from ue_ray.storage.filesystem import absolute
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.open_source import glance, keep_apart, open_source
+from ue_ray.storage.inputs.selection import ClassChoice
 from ue_ray.storage.outputs.output import Output
 
 
@@ -19,7 +20,8 @@ from ue_ray.storage.outputs.output import Output
 class Job:
     """What is asked for, checked as far as it can be without listing the input.
 
-    ``given``: the options as they were given; ``artifact``: the noise to apply, None where one is to be crafted.
+    ``given``: the options as they were given; ``artifact``: the noise to apply, None where one is to be crafted;
+    ``only``: the classes to protect, None for all.
     """
 
     input: str
@@ -29,6 +31,7 @@ class Job:
     given: Mapping[str, Any]
     artifact: NoiseArtifact | None
     class_map: ClassMap
+    only: ClassChoice | None
 
 
 def resolve(input: str, output: str, given: Mapping[str, Any]) -> Job:
@@ -36,10 +39,12 @@ def resolve(input: str, output: str, given: Mapping[str, Any]) -> Job:
     options = protect_options(given)
     origin = options.source
     keep_apart(output, {"input": input, "artifact": origin.artifact, "class_map": origin.class_map})
+    only = None if options.input.only is None else ClassChoice.of("--only", options.input.only)
     source = open_source(input, **options.input.source)
-    glance(source)
+    keep_apart(output, {"input": source.uri})  # of what is known by name, the folder
+    glance(source, only)
     place = Output(absolute(output))
     place.check(options.output.mode)
     artifact = NoiseArtifact.load(absolute(origin.artifact)) if origin.artifact else None
     class_map = read_class_map(origin.class_map) if origin.class_map else {}
-    return Job(input, source, place, options, given, artifact, class_map)
+    return Job(input, source, place, options, given, artifact, class_map, only)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ue_ray.storage.outputs.output import ENDS, added_up
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -24,7 +26,7 @@ class Manifest:
         return self.values[name]
 
     def __str__(self) -> str:
-        return f"{self.protected:,} protected + {self.rejected:,} rejected = {self.inputs:,} inputs"
+        return f"{added_up({name: self._count(name) for name in ENDS})} = {self.inputs:,} inputs"
 
     @property
     def inputs(self) -> int:
@@ -37,6 +39,19 @@ class Manifest:
     @property
     def rejected(self) -> int:
         return int(self.values["rejected"])
+
+    @property
+    def passed_through(self) -> int:
+        """The images of classes that were not to be protected, which are in the output without noise."""
+        return self._count("passed_through")
+
+    @property
+    def left_out(self) -> int:
+        """The images of the input that were not chosen, and are not in the output."""
+        return self._count("left_out")
+
+    def _count(self, name: str) -> int:
+        return int(self.values.get(name, 0))  # an earlier version had two of them
 
     @property
     def rejected_reasons(self) -> Mapping[str, int]:

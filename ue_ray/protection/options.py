@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from typing import Any, Literal, get_type_hints
 
 from ue_ray.errors import Section, UserError, choose, flag, option, option_names, with_options
 from ue_ray.noise.config import DEFAULT_METHOD, NoiseOptions
 from ue_ray.noise.methods import METHODS, noise_config
+from ue_ray.protection.partial import Others
 from ue_ray.protection.presets import preset
 from ue_ray.storage.inputs.options import SourceOptions
 from ue_ray.storage.inputs.samples import Handling
@@ -21,6 +22,12 @@ DeltaTable = Literal["auto", "replicated", "actors"]
 class InputOptions(SourceOptions):
     """The images that are protected."""
 
+    only: str | Sequence[str] | None = option(
+        "Protect these classes (people, users) alone, named as for --classes; their numbers stay. Default: all.", None
+    )
+    others: Others = option(
+        "With --only: pass the other images on without noise, encoded as all are, or leave-out. Default: pass.", "pass"
+    )
     max_megapixels: int = option("Larger images are rejected. Default: 150.", 150)
     keep_metadata: bool = option(
         "Keep each photo's EXIF (where it was taken, too) and XMP. Default: they are dropped.", False
@@ -182,6 +189,8 @@ def _refuse_ignored(options: ProtectOptions, given: Mapping[str, Any]) -> None:
     """Raises UserError for an option that would change nothing."""
     if "jpeg_quality" in given and options.output.encoding != "jpeg":
         raise UserError("--jpeg-quality is for --encoding jpeg")
+    if "others" in given and options.input.only is None:
+        raise UserError("--others goes with --only: without it all classes are protected")
     if options.source.artifact is not None:
         for name in given:
             if name in ("preset", "strength", "check", *FOR_CRAFTING, *noise_option_names()):

@@ -17,6 +17,7 @@ from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.crafted import Noise
 from ue_ray.protection.class_map import ClassMap, labels_for_artifact
 from ue_ray.protection.looks import Look, Looks
+from ue_ray.protection.partial import Partial, protected_classes, rows_left_out
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.outputs.names import NO_HASHES
@@ -90,7 +91,8 @@ class BudgetBroken(RunError):
 
 class ShardProtector:
     """Protects shards of one listing with one artifact, of which ``noise`` gives the deltas, those of its own classes
-    or of others by ``class_map``. ``shared``: what ``shared_names`` found of the listing."""
+    or of others by ``class_map``. ``shared``: what ``shared_names`` found of the listing; ``partial``: which classes
+    are protected, if not all."""
 
     def __init__(
         self,
@@ -102,6 +104,7 @@ class ShardProtector:
         handling: Handling = DEFAULT_HANDLING,
         class_map: ClassMap | None = None,
         shared: np.ndarray = NO_HASHES,
+        partial: Partial | None = None,
     ) -> None:
         self.source = source
         self.shared = shared
@@ -110,7 +113,11 @@ class ShardProtector:
         self.handling = handling
         self.config = artifact.config
         self.noise = noise
-        self.artifact_labels = labels_for_artifact(class_names, artifact.config.class_names, class_map or {})
+        self.partial = partial
+        self.protects = protected_classes(partial, class_names).tolist()
+        self.artifact_labels = labels_for_artifact(
+            class_names, artifact.config.class_names, class_map or {}, self.protects
+        )
         self.artifact = artifact.digest
 
     def finished(self, index: int) -> ShardResult | None:
@@ -125,7 +132,10 @@ class ShardProtector:
         """Write shard ``index``, made of ``rows`` of the listing. Safe to repeat: the same rows give the same file."""
         change, notes, looks = Change(), Counter[str](), list[Look]()
         format, extension = self.handling.format, self.handling.extension
+        left_out = rows_left_out(self.partial, self.class_names, rows["label"].to_numpy())
+        rows = rows.filter(pa.array(~left_out))
         with ShardWriter(self.output, index, self.class_names, format, extension, self.shared) as writer:
+            writer.leave_out(int(np.count_nonzero(left_out)))
             samples: list[Sample] = []
             pixels = 0
             for entry in decode_rows(self.source, rows, self.handling):
@@ -152,10 +162,10 @@ class ShardProtector:
         return result
 
     def _write(self, samples: list[Sample], writer: ShardWriter, notes: Counter[str], looks: list[Look]) -> Change:
-        """Perturb and write ``samples``, count their notes; returns the change measured on what was written."""
+        """Perturb and write ``samples``, count their notes; returns the change measured on what was protected."""
         total = Change()
         written: list[tuple[Sample, bytes, np.ndarray, Change]] = []
-        for sample, image in zip(samples, self._protected(samples), strict=True):
+        for sample, image in zip(samples, self._images(samples), strict=True):
             try:
                 encoded = self.handling.encode(image, sample.picture)
             except ImageError as error:  # larger than the encoding allows
@@ -169,20 +179,26 @@ class ShardProtector:
         for (sample, encoded, _, change), similarity in zip(written, similarities, strict=True):
             decibels = psnr_of(change.written, sample.image.size) if change.written else None
             likeness = Likeness(decibels, similarity)
+            notes.update(self._notes(sample.picture))
+            if not self.protects[sample.label]:
+                writer.add_passed(sample.sample_id, encoded, sample.key, sample.label, likeness)
+                continue
             writer.add_protected(sample.sample_id, encoded, sample.key, sample.label, likeness)
             looks.append(Look(sample.sample_id, sample.label, writer.index, likeness))
             total += change
-            notes.update(self._notes(sample.picture))
         return total
 
     def _notes(self, picture: Picture) -> tuple[str, ...]:
         lost = self.handling.encoding == "jpeg" and picture.alpha is not None and picture.alpha.min() < 255
         return (*picture.notes, NO_TRANSPARENCY) if lost else picture.notes
 
-    def _protected(self, samples: list[Sample]) -> list[np.ndarray]:
-        labels = self.artifact_labels[[sample.label for sample in samples]]
-        ids = [sample.sample_id for sample in samples]
-        return self.noise.protect([sample.image for sample in samples], labels, ids)
+    def _images(self, samples: list[Sample]) -> list[np.ndarray]:
+        """Each sample's image: with its delta or, where its class is not protected, as it is."""
+        chosen = [sample for sample in samples if self.protects[sample.label]]
+        labels = self.artifact_labels[[sample.label for sample in chosen]]
+        ids = [sample.sample_id for sample in chosen]
+        protected = iter(self.noise.protect([sample.image for sample in chosen], labels, ids) if chosen else ())
+        return [next(protected) if self.protects[sample.label] else sample.image for sample in samples]
 
     def _change(self, sample: Sample, image: np.ndarray, decoded: Picture) -> Change:
         """From the original to what was ``decoded`` of its protected ``image``."""

@@ -44,6 +44,10 @@ class Totals:
     def protected(self) -> int:
         return sum(record.protected for record in self.records)
 
+    @property
+    def passed(self) -> int:
+        return sum(record.passed for record in self.records)
+
     def facts(self) -> dict[str, Any]:
         """For the manifest."""
         return {

@@ -20,13 +20,14 @@ from ue_ray.errors import UserError, one_line
 from ue_ray.noise.artifact import CARD
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import NoiseConfig
+from ue_ray.protection.partial import Partial, protected_classes
 from ue_ray.protection.verify_file import FileCheck, FileChecker, Input, Originals, among, digests
 from ue_ray.storage.filesystem import join, open_store, read_bytes
 from ue_ray.storage.inputs.listing import Source
 from ue_ray.storage.inputs.samples import Handling
 from ue_ray.storage.outputs.formats import format_of
 from ue_ray.storage.outputs.layout import DATA, INDEX, MANIFEST, NOISE, PREVIEW, RECORDED, SUCCESS
-from ue_ray.storage.outputs.output import FORMAT_VERSION
+from ue_ray.storage.outputs.output import ENDS, FORMAT_VERSION, added_up
 from ue_ray.storage.outputs.records import fetched
 from ue_ray.storage.outputs.shards import FileRecord
 
@@ -36,6 +37,10 @@ CheckAll = Callable[[FileChecker, Iterable[FileRecord]], Iterable[FileCheck]]
 """Applies the checker to each record; the checks come in any order. ``map`` is one."""
 
 
+Know = Callable[[Source, list[str], Partial | None], Input]
+"""Lists an input, given the classes that were none and those that are protected: ``Originals.of``."""
+
+
 class Verification:
     """The output at ``uri``, verified once: take its ``faults`` to the end, then its ``summary``.
 
@@ -43,9 +48,7 @@ class Verification:
     while ``faults`` are taken: 20 bytes a sample, beside the input's listing where ``know`` keeps it in this process.
     """
 
-    def __init__(
-        self, uri: str, source: Source | None = None, know: Callable[[Source, list[str]], Input] = Originals.of
-    ) -> None:
+    def __init__(self, uri: str, source: Source | None = None, know: Know = Originals.of) -> None:
         """Raises UserError where there is no committed output."""
         self.uri = uri
         self.count = 0
@@ -88,16 +91,21 @@ class Verification:
         yield from _counts(manifest)
         yield from _preview(self.uri, manifest)
         yield from _noise(self.uri, manifest)
-        input = self._know(self._source, list(manifest.get("dropped_classes", {}))) if self._source else None
+        partial, dropped = Partial.of(manifest), list(manifest.get("dropped_classes", {}))
+        input = self._know(self._source, dropped, partial) if self._source else None
         if input:
             yield from _same_input(manifest, input)
-        yield from self._recorded(manifest, input, check_all)
+        yield from self._recorded(manifest, input, partial, check_all)
 
-    def _recorded(self, manifest: dict[str, Any], input: Input | None, check_all: CheckAll) -> Iterator[str]:
+    def _recorded(
+        self, manifest: dict[str, Any], input: Input | None, partial: Partial | None, check_all: CheckAll
+    ) -> Iterator[str]:
         handling = Handling(**manifest["run"].get("handling", {}))
         lossy = not handling.lossless  # its changes are measured, not judged
         budget = None if lossy else Budget(**manifest["noise"]["budget"])
-        checker = FileChecker(self.uri, input, budget, handling.max_pixels)
+        protects = protected_classes(partial, manifest["class_names"]).tolist()
+        leaves_out = partial is not None and partial.others == "leave-out"
+        checker = FileChecker(self.uri, input, budget, handling.max_pixels, protects, leaves_out)
         checks = []
         for check in check_all(checker, [FileRecord(**file) for file in manifest["files"]]):
             yield from check.faults
@@ -113,20 +121,24 @@ class Verification:
         if all(check.whole for check in checks):  # else what is missing follows from what was said
             if sum((check.reasons for check in checks), Counter()) != Counter(manifest["rejected_reasons"]):
                 yield f"{MANIFEST}: rejected_reasons are not those in rejected/"
+            if (passed := sum(check.passed for check in checks)) != manifest.get("passed_through", 0):
+                counted = manifest.get("passed_through", 0)
+                yield f"{MANIFEST}: {counted:,} passed through, but {passed:,} are of classes that are not protected"
             if input:
                 ids = np.sort(np.concatenate([digests([]), *(check.ids for check in checks)]))
-                for key in input.left_out(ids):
+                for key in input.missing(ids):
                     yield f"input: {key!r}: neither protected nor rejected"
 
 
 def _counts(manifest: dict[str, Any]) -> Iterator[str]:
-    inputs, protected, rejected = (manifest[name] for name in ("inputs", "protected", "rejected"))
-    if protected + rejected != inputs:
-        yield f"{MANIFEST}: {protected:,} protected + {rejected:,} rejected are not {inputs:,} inputs"
-    for what, count, of_data in (("protected", protected, True), ("rejected", rejected, False)):
+    counts = {name: manifest.get(name, 0) for name in ENDS}
+    if sum(counts.values()) != manifest["inputs"]:
+        yield f"{MANIFEST}: {added_up(counts)} are not {manifest['inputs']:,} inputs"
+    for names, of_data in ((("protected", "passed_through"), True), (("rejected",), False)):
+        held = {name: counts[name] for name in names}
         rows = sum(file["rows"] for file in manifest["files"] if bool(format_of(file["name"])) == of_data)
-        if rows != count:
-            yield f"{MANIFEST}: {count:,} {what}, but its files hold {rows:,}"
+        if rows != sum(held.values()):
+            yield f"{MANIFEST}: {added_up(held)}, but its files hold {rows:,}"
 
 
 def _preview(uri: str, manifest: dict[str, Any]) -> Iterator[str]:
@@ -165,6 +177,8 @@ def _same_input(manifest: dict[str, Any], input: Input) -> Iterator[str]:
         yield f"input: its classes are not those of {MANIFEST}"
     if input.fingerprint != manifest["listing_fingerprint"]:
         yield f"input: other files, labels or sizes than were protected (its fingerprint is not that of {MANIFEST})"
+    if input.left_out != (counted := manifest.get("left_out", 0)):
+        yield f"input: {input.left_out:,} images are left out of it, {MANIFEST} has {counted:,}"
 
 
 def _unrecorded(uri: str, checks: list[FileCheck]) -> Iterator[str]:

@@ -17,6 +17,7 @@ import torch
 from ue_ray.errors import one_line
 from ue_ray.images.codec import MAX_PIXELS, ImageError, decode
 from ue_ray.noise.budget import Budget
+from ue_ray.protection.partial import Partial, rows_left_out
 from ue_ray.protection.shard import GRAIN
 from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.listing import Source, key_hash
@@ -48,7 +49,10 @@ def among(known: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Originals:
-    """The input of an output, by sample_id: ``digests``, sorted, and the row of ``table`` that each belongs to."""
+    """The input of an output, by sample_id: ``digests``, sorted, and the row of ``table`` that each belongs to.
+
+    ``apart``: which rows of the table are left out, bool [n]; ``left_out``: how many the input has that are, in all.
+    """
 
     source: Source
     class_names: list[str]
@@ -56,16 +60,29 @@ class Originals:
     table: pa.Table
     digests: np.ndarray
     rows: np.ndarray
+    apart: np.ndarray
+    left_out: int
 
     @classmethod
-    def of(cls, source: Source, dropped: Sequence[str] = ()) -> Originals:
-        """``dropped``: classes that were none. Raises UserError if ``source`` cannot be listed."""
+    def of(cls, source: Source, dropped: Sequence[str] = (), partial: Partial | None = None) -> Originals:
+        """``dropped``: classes that were none; ``partial``: which of the others are protected. Raises UserError if
+        ``source`` cannot be listed."""
         listing = source.list()
         batches = listing.table.select(["sample_id"]).to_batches(max_chunksize=65_536)
         found = np.concatenate([digests(batch["sample_id"].to_pylist()) for batch in batches])
         order = np.argsort(found)
         kept = listing.without(dropped) if dropped else listing
-        return cls(source, kept.class_names, listing.fingerprint(), kept.table, found[order], order)
+        apart = rows_left_out(partial, kept.class_names, kept.labels())
+        return cls(
+            source=source,
+            class_names=kept.class_names,
+            fingerprint=listing.fingerprint(),
+            table=kept.table,
+            digests=found[order],
+            rows=order,
+            apart=apart,
+            left_out=listing.left_out + int(np.count_nonzero(apart)),
+        )
 
     def find(self, sample_ids: list[str]) -> np.ndarray:
         """The row of each sample, int64, -1 where the input has none."""
@@ -73,9 +90,9 @@ class Originals:
         places = np.minimum(np.searchsorted(self.digests, wanted), len(self.digests) - 1)
         return np.where(self.digests[places] == wanted, self.rows[places], -1)
 
-    def left_out(self, ids: np.ndarray) -> list[str]:
-        """The keys of the samples that are not among these digests, which are sorted."""
-        rows = self.rows[~among(ids, self.digests)]
+    def missing(self, ids: np.ndarray) -> list[str]:
+        """The keys of the samples that are not among these digests, which are sorted, and should be."""
+        rows = self.rows[~among(ids, self.digests) & ~self.apart[self.rows]]
         return self.table["key"].take(rows).to_pylist()
 
     def here(self) -> Originals:
@@ -91,7 +108,10 @@ class Input(Protocol):
     @property
     def fingerprint(self) -> str: ...
 
-    def left_out(self, ids: np.ndarray) -> list[str]: ...
+    @property
+    def left_out(self) -> int: ...
+
+    def missing(self, ids: np.ndarray) -> list[str]: ...
 
     def here(self) -> Originals:
         """All of it, in this process."""
@@ -111,6 +131,8 @@ class FileCheck:
     whole: bool = False
     """Every sample that it should hold was seen."""
     reasons: Counter[str] = field(default_factory=Counter)
+    passed: int = 0
+    """Images of classes that are not protected."""
     largest_change: float = 0.0
     """Of a pixel of an image beside its original, in [0, 1] units."""
 
@@ -119,13 +141,17 @@ class FileCheck:
 class FileChecker:
     """Checks one recorded file of the output at ``uri``; with ``input``, its images beside their originals.
 
-    ``budget`` None: changes are measured, not judged. ``max_pixels`` is what the output was made with.
+    ``budget`` None: changes are measured, not judged. ``max_pixels`` is what the output was made with. ``protects``:
+    whether each class is protected, all where it is empty; images of the others are unchanged or, where ``leaves_out``
+    says so, not there.
     """
 
     uri: str
     input: Input | None = None
     budget: Budget | None = None
     max_pixels: int = MAX_PIXELS
+    protects: Sequence[bool] = ()
+    leaves_out: bool = False
 
     def __call__(self, record: FileRecord) -> FileCheck:
         """Raises RunError if the output or the input as a whole cannot be reached."""
@@ -187,6 +213,10 @@ class FileChecker:
             before = decode_rows(originals.source, rows, Handling(max_pixels=self.max_pixels))
         for entry, original in zip(entries, before, strict=True):
             fault = ""
+            if not self._protects(entry.label):
+                check.passed += 1
+                if self.leaves_out:
+                    fault = "is of a class that is to be left out"
             try:
                 # In this process: the digest says that these bytes are of our own making.
                 image = decode(entry.image, self.max_pixels).rgb
@@ -194,7 +224,8 @@ class FileChecker:
                 fault = f"is no image: {error}"
             else:
                 if isinstance(original, Sample):
-                    largest, fault = self._beside(entry, image, original)
+                    largest, changed = self._beside(entry, image, original)
+                    fault = fault or changed
                     check.largest_change = max(check.largest_change, largest)
                 elif original is not None:
                     fault = f"its original cannot be read: {original.reason}"
@@ -210,10 +241,16 @@ class FileChecker:
             return 0.0, f"is {width}x{height}, its original {before_width}x{before_height}"
         change = torch.from_numpy(image.astype(np.int16) - original.image).unsqueeze(0)
         largest = int(change.abs().max()) / 255
+        if not self._protects(entry.label):
+            unchanged = largest == 0 or not self.budget
+            return 0.0, "" if unchanged else f"changed by {255 * largest:g}/255; its class is to pass through unchanged"
         if self.budget and not self.budget.holds(size := float(self.budget.size(change))):
             allowed = f"{255 * self.budget.epsilon:g}/255 ({self.budget.norm})"
             return largest, f"changed by {255 * size:.2f}/255, the budget is {allowed}"
         return largest, ""
+
+    def _protects(self, label: int) -> bool:
+        return not 0 <= label < len(self.protects) or self.protects[label]
 
 
 def _groups(entries: Iterator[Entry | str], damaged: list[str]) -> Iterator[list[Entry]]:

@@ -63,7 +63,7 @@ def test_all_but_the_stars_stands_for_itself(tmp_path: Path):
     assert labelled(open_source(str(tmp_path), "a.b/{label}(1)?/*")) == {names[0]: "x", names[1]: "y"}
 
 
-@pytest.mark.parametrize("pattern", ["users/*", "{label}/{label}", "/users/{label}/*", "", "labels.txt", "{class}/*"])
+@pytest.mark.parametrize("pattern", ["users/*", "{label}/{label}", "/users/{label}/*", "", "labels.xml", "{class}/*"])
 def test_a_bad_rule_is_refused_before_anything_is_listed(pattern: str, photos: Path):
     with pytest.raises(UserError, match="labels") as caught:
         open_source(str(photos), pattern)
@@ -93,6 +93,20 @@ def test_a_parquet_table_of_integers_gives_labels(photos: Path, tmp_path: Path):
     pq.write_table(table, tmp_path / "labels.parquet")
     source = open_source(str(photos), str(tmp_path / "labels.parquet"))
     assert labelled(source) == {"top.png": "7", "users/bob/1.png": "5"}
+
+
+def test_a_text_of_keys_and_labels_gives_labels(photos: Path, tmp_path: Path):
+    """As CelebA's identities and ImageNet's ground truth come."""
+    (tmp_path / "labels.txt").write_bytes("\ufeffusers/bob/1.png person\r\n\ntop.png\t 007\n".encode())
+    source = open_source(str(photos), str(tmp_path / "labels.txt"))
+    assert labelled(source) == {"users/bob/1.png": "person", "top.png": "007"}
+    for wrong, said in (
+        (b"top.png\n", "'top.png' on a line of its own: expected a key, a space and a label"),
+        (b"\xff", "utf-8"),
+    ):
+        (tmp_path / "labels.txt").write_bytes(wrong)
+        with pytest.raises(UserError, match=said):
+            source.list()
 
 
 @pytest.mark.parametrize(

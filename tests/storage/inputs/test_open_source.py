@@ -9,10 +9,10 @@ import pytest
 from ue_ray.errors import UserError
 from ue_ray.images.codec import decode
 from ue_ray.storage.inputs import builtin
-from ue_ray.storage.inputs.builtin import BuiltinSource
+from ue_ray.storage.inputs.builtin import IN_MEMORY, BuiltinSource
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
-from ue_ray.storage.inputs.open_source import BUILTINS, open_source
+from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.parquet import ParquetSource
 
 
@@ -60,7 +60,8 @@ def test_a_place_that_does_not_exist_lists_the_names(tmp_path: Path, monkeypatch
         open_source("cifar11")
     assert str(caught.value) == (
         f"{tmp_path}/cifar11: does not exist, nor is it a built-in data set "
-        "(mnist5k, mnist5k-test, cifar10, cifar10-test, cifar100, cifar100-test)"
+        "(mnist5k, mnist5k-test, cifar10, cifar10-test, cifar100, cifar100-test, svhn, svhn-test, lfw, celeba, "
+        "imagenet, imagenet-val)"
     )
 
 
@@ -75,7 +76,7 @@ def test_names_come_before_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     place(tmp_path, "mnist5k/a/1", "mnist5k/b/2")
     assert open_source("mnist5k") == BuiltinSource("mnist5k")
     assert open_source("./mnist5k") == FolderSource(str(tmp_path / "mnist5k"))
-    assert {type(open_source(name)) for name in BUILTINS} == {BuiltinSource}
+    assert {type(open_source(name)) for name in IN_MEMORY if "svhn" not in name} == {BuiltinSource}
 
 
 def test_mnist5k_is_split_400_to_100_a_class():

@@ -22,15 +22,21 @@ from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
 from ue_ray.noise.methods import METHODS, open_noise
 from ue_ray.protection.class_map import ClassMap
+from ue_ray.protection.partial import Partial
 from ue_ray.protection.shard import ShardProtector, ShardResult
 
 MAX_TRIES = 5  # of a shard: machines come and go, but one that always takes its actor with it must end the run
 
 
 def apply(
-    survey: Survey, artifact_uri: str, output: str, use_gpu: bool = False, class_map: ClassMap | None = None
+    survey: Survey,
+    artifact_uri: str,
+    output: str,
+    use_gpu: bool = False,
+    class_map: ClassMap | None = None,
+    partial: Partial | None = None,
 ) -> Iterator[ShardResult]:
-    """Protect all of a surveyed input with the artifact, shard by shard, in no particular order.
+    """Protect a surveyed input, all of it or its classes of ``partial``, shard by shard, in no particular order.
 
     Shard names depend on the listing alone, so a shard that is done twice is the same file; one that an earlier run
     of the same work has finished is kept. The driver sees records only: no image ever reaches it. ``use_gpu``: deltas
@@ -46,23 +52,28 @@ def apply(
     tries = beside_the_driver(Tries)
     records = numbered(survey.summary.shards).map_batches(
         _Protector,
-        fn_constructor_args=(survey, artifact_uri, output, METHODS[config.method], tries, servers, class_map),
+        fn_constructor_args=(survey, artifact_uri, output, METHODS[config.method], tries, servers, class_map, partial),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=1,
         compute=_pool(survey.summary.shards),
     )
     records.set_name("protect-apply")
-    progress = Progress("apply")
-    done = rejected = kept = 0
+    progress, ends = Progress("apply"), ""
+    done = passed = rejected = left_out = kept = 0
     for row in records.iter_rows():
         result = ShardResult.from_json(row["result"])
-        kept += row["kept"] * (result.record.protected + result.record.rejected)
-        done += result.record.protected
-        rejected += result.record.rejected
-        progress.show(f"{done:,} of {count:,} images, {rejected:,} rejected", (done + rejected) / count)
+        record = result.record
+        kept += row["kept"] * record.samples
+        done += record.protected
+        passed += record.passed
+        rejected += record.rejected
+        left_out += record.left_out
+        ends = f", {passed:,} passed through" * bool(passed) + f", {rejected:,} rejected"
+        ends += f", {left_out:,} left out" * bool(left_out)
+        progress.show(f"{done:,} of {count:,} images{ends}", (done + passed + rejected + left_out) / count)
         yield result
-    progress.done(f"{done:,} images protected, {rejected:,} rejected" + (f" ({kept:,} kept)" if kept else ""))
+    progress.done(f"{done:,} images protected{ends}" + (f" ({kept:,} kept)" if kept else ""))
 
 
 def _pool(shards: int) -> ray.data.ActorPoolStrategy:
@@ -85,6 +96,7 @@ class _Protector:
         tries: Any,
         servers: list[Any],
         class_map: ClassMap | None,
+        partial: Partial | None,
     ) -> None:
         torch.set_num_threads(1)
         self.tries = tries
@@ -95,7 +107,9 @@ class _Protector:
         cpu = Compute.detect("cpu")
         noise = ServedNoise(artifact.config, servers) if servers else open_noise(artifact, cpu)
         shared = ray.get(survey.shared)
-        self.shards = ShardProtector(survey.source, names, artifact, noise, output, survey.handling, class_map, shared)
+        self.shards = ShardProtector(
+            survey.source, names, artifact, noise, output, survey.handling, class_map, shared, partial
+        )
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         results: dict[str, list[Any]] = {"result": [], "kept": []}

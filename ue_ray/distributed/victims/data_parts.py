@@ -15,8 +15,11 @@ import ray
 from ue_ray.errors import UserError
 from ue_ray.storage.filesystem import absolute, join, list_names, write_bytes
 from ue_ray.storage.inputs.blocks import stratified_rows
-from ue_ray.storage.inputs.listing import NO_LABEL, Source
+from ue_ray.storage.inputs.builtin import TEST_OF
+from ue_ray.storage.inputs.listing import NO_LABEL, Source, key_hash
 from ue_ray.storage.inputs.open_source import BUILTINS, open_source
+from ue_ray.storage.inputs.options import OF_BUILTINS, SELECTING
+from ue_ray.storage.inputs.selection import SelectedSource
 
 TRAIN, TEST = "train", "test"
 TRAINED_ON = 0.8  # of each class, in a data set without parts: as the paper divides WebFace (Section 4.5)
@@ -40,22 +43,31 @@ def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: s
     They are the splits of ``options`` and ``test_split``, where one is given; those of a built-in data set; or the
     files or folders of these names in a folder. Any other folder of class folders is divided: a fifth of each class,
     drawn once, is the test part, and tables at ``tables`` say which images are in which part. ``options``: keywords of
-    ``open_source`` for the images. Raises UserError for anything else.
+    ``open_source`` for the images; those that select some are for the training part alone, or for what is divided.
+    Raises UserError for anything else.
     """
+    reading = {name: value for name, value in options.items() if name not in SELECTING}
     if "split" in options or test_split:
-        splits = {TRAIN: options.get("split", TRAIN), TEST: test_split or TEST}
-        return {name: Part(data, {**options, "split": split}) for name, split in splits.items()}
+        test = Part(data, {**reading, "split": test_split or TEST})
+        return {TRAIN: Part(data, {**options, "split": options.get("split", TRAIN)}), TEST: test}
     if data in BUILTINS:
-        return {TRAIN: Part(data), TEST: Part(f"{data}-test")}
-    names = set(list_names(absolute(data)))
+        options = {name: value for name, value in options.items() if name in OF_BUILTINS}
+        if data in TEST_OF:
+            tested_on = {name: value for name, value in options.items() if name in reading}
+            return {TRAIN: Part(data, options), TEST: Part(TEST_OF[data], tested_on)}
+    names = set() if data in BUILTINS else set(list_names(absolute(data)))
     for ending in (".parquet", ""):
         if {f"{TRAIN}{ending}", f"{TEST}{ending}"} <= names:
-            return {name: Part(join(data, f"{name}{ending}"), options) for name in (TRAIN, TEST)}
+            places = {name: join(data, f"{name}{ending}") for name in (TRAIN, TEST)}
+            return {TRAIN: Part(places[TRAIN], options), TEST: Part(places[TEST], reading)}
+    source = open_source(data, **options)
+    if isinstance(source, SelectedSource):
+        tables = join(tables, key_hash(repr(source.selection), 4).hex())
     if not {f"{TRAIN}.parquet", f"{TEST}.parquet"} <= set(list_names(tables)):
-        source = open_source(data, **options)
         ray.get(_divide.options(name="images: divide").remote(source, tables))
     links = {name: value for name, value in options.items() if name == "follow_links"}
-    return {name: Part(data, links | {"labels": join(tables, f"{name}.parquet")}) for name in (TRAIN, TEST)}
+    place = source.uri if data in BUILTINS else data  # of a folder known by name, the folder
+    return {name: Part(place, links | {"labels": join(tables, f"{name}.parquet")}) for name in (TRAIN, TEST)}
 
 
 @ray.remote

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ue_ray.evaluation.measures import TRAIN_SETS, SummaryRow, chance_of, chance_percent, percent, summarise
-from ue_ray.evaluation.verdict import as_lines, verdicts
+from ue_ray.evaluation.verdict import as_lines
 
 
 def console_table(results: Mapping[str, Any]) -> str:
@@ -35,7 +35,7 @@ def console_table(results: Mapping[str, Any]) -> str:
     if worst := worst_case(rows):
         parts += [_aligned(comparison(rows)), [worst]]
     parts.append([f"{guard['level']}: {guard['message']}" for guard in results["guards"]])
-    parts.append(as_lines(verdicts(results)))
+    parts.append(as_lines(results))
     return "\n\n".join("\n".join(part) for part in parts if part)
 
 

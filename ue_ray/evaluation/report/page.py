@@ -14,7 +14,7 @@ from ue_ray.evaluation.report.charts import learning_curves, verifications
 from ue_ray.evaluation.report.console import comparison, headline, worst_case
 from ue_ray.evaluation.report.pictures import bound_of, gallery_rows
 from ue_ray.evaluation.report.tables import confusion_matrices, data_facts, origin_facts
-from ue_ray.evaluation.verdict import BOUNDS, verdicts
+from ue_ray.evaluation.verdict import bounds, verdicts
 
 TONES = {name: name for name in TRAIN_SETS}  # colours of the style sheet
 
@@ -54,7 +54,7 @@ def html_page(results: Mapping[str, Any], gallery: Sequence[GalleryItem]) -> str
         comparison=comparison(rows),
         worst_case=worst_case(rows),
         verdicts=verdicts(results),
-        bounds=BOUNDS,
+        bounds=bounds(results),
         chance=chance_percent(chance),
         curves=[
             learning_curves(title, runs, TONES, "clean test accuracy", chance, ringed=("protected",))

@@ -63,7 +63,7 @@ class FolderSource:
         """Raises the UserError of ``list`` that GLANCE files, the top folders, or a table of labels show."""
         first = [*islice(self._walk(), GLANCE + 1)]
         more = len(first) > GLANCE
-        if not more or (self.labels is None and not self._folders()):
+        if not more or (self.labels is None and not self.folders()):
             self._listing(iter(first[:GLANCE]), " and more" * more)
         elif self.labels is not None and is_table(self.labels):
             read_table(self.labels)
@@ -74,10 +74,11 @@ class FolderSource:
         except OSError as error:
             raise UserError(f"{self.uri}: cannot list the folder: {one_line(error)}") from error
 
-    def _folders(self) -> int:
-        """How many classes there can be: what is no file at the top, and not hidden."""
+    def folders(self) -> tuple[str, ...]:
+        """The classes that there can be: what is no file at the top, and not hidden."""
         entries = open_store(self.uri).entries()
-        return sum(not (entry.is_file or entry.base_name.startswith(".")) for entry in entries)
+        names = (entry.base_name for entry in entries if not entry.is_file)
+        return tuple(sorted(name for name in names if not name.startswith(".")))
 
     def _listing(self, found: Iterator[tuple[bytes, int]], more: str = "") -> Listing:
         paths, sizes = _sorted(found)

@@ -14,7 +14,7 @@ from ue_ray.storage.filesystem import read_bytes
 from ue_ray.storage.inputs.listing import NO_LABEL, repeated
 
 _PARQUET = (".parquet", ".pq")
-_TABLES = (".csv", *_PARQUET)
+_TABLES = (".csv", ".txt", *_PARQUET)
 _FOLDER = r"^(?P<label>[^/.][^/]*)/(?:(?:\.{0,2}|[^/.][^/]*)/)*[^/]*$"  # in no hidden folder (.cache)
 
 
@@ -24,7 +24,7 @@ def is_parquet(path: str) -> bool:
 
 
 def is_table(labels: str) -> bool:
-    """Whether ``labels`` names a table: a URI that ends in ``.csv``, ``.parquet`` or ``.pq``."""
+    """Whether ``labels`` names a table: a URI that ends in ``.csv``, ``.txt``, ``.parquet`` or ``.pq``."""
     return _path(labels).lower().endswith(_TABLES) and "{label}" not in labels
 
 
@@ -109,6 +109,8 @@ def _from_table(keys: pa.ChunkedArray, uri: str) -> pa.ChunkedArray:
 def read_table(uri: str) -> tuple[pa.Array, pa.Array]:
     """The columns key and label as strings: no null, no empty one, no key twice. Raises UserError for others."""
     read: Callable[[pa.BufferReader], pa.Table] = pq.read_table if is_parquet(_path(uri)) else _read_csv
+    if _path(uri).lower().endswith(".txt"):
+        read = _read_lines
     try:
         table = read(pa.BufferReader(read_bytes(uri)))
         found = ", ".join(table.column_names) or "no columns"
@@ -119,7 +121,7 @@ def read_table(uri: str) -> tuple[pa.Array, pa.Array]:
         if not (pa.types.is_integer(label.type) or is_text(label.type)) or not is_text(key.type):
             raise UserError(f"{uri}: key is {key.type} and label {label.type}; expected text, and text or integers")
         table = pa.table({"key": key.cast(pa.string()), "label": label.cast(pa.string())})
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{uri}: cannot read the labels: {one_line(error)}") from error
     for name in ("key", "label"):
         row = pc.index(pc.equal(pc.fill_null(table[name], ""), ""), True).as_py()
@@ -146,6 +148,15 @@ def whole_numbers(column: pa.ChunkedArray, where: str, name: str) -> pa.ChunkedA
         row = int(wrong[0])
         raise UserError(f"{where}: row {row} has {name} {values[row]:g}; expected whole numbers, or text")
     return pa.chunked_array([pa.array(np.nan_to_num(values).astype(np.int64), mask=np.isnan(values))])
+
+
+def _read_lines(source: pa.BufferReader) -> pa.Table:
+    """The table of a text in UTF-8 with a key and, after its last space, a label on each line that is not blank."""
+    lines = source.read().decode("utf-8-sig").split("\n")
+    rows = [line.rsplit(None, 1) for line in lines if line.strip()]
+    if wrong := [row for row in rows if len(row) != 2]:
+        raise pa.ArrowInvalid(f"{wrong[0][0]!r} on a line of its own: expected a key, a space and a label")
+    return pa.table({"key": [row[0].strip() for row in rows], "label": [row[1] for row in rows]})
 
 
 def _read_csv(source: pa.BufferReader) -> pa.Table:

@@ -88,13 +88,14 @@ class Listing:
     ``class_names``, or -1 for none) and ``nbytes: int64`` (the sample's size, for planning; an estimate where the
     exact size would cost reading the images), and the columns by which its source finds the sample again.
     ``own_numbers``: the labels are numbers of the input's own, not places among sorted names. ``note``: what the user
-    should know of it, in one line.
+    should know of it, in one line. ``left_out``: how many more samples the input holds, which a selection left out.
     """
 
     table: pa.Table
     class_names: list[str]
     own_numbers: bool = False
     note: str = ""
+    left_out: int = 0
 
     def __len__(self) -> int:
         return self.table.num_rows

@@ -1,27 +1,61 @@
 """From a name, path or URI to the Source that can list and read it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pyarrow import fs
 
 from ue_ray.errors import UserError, flag, one_line
 from ue_ray.storage.filesystem import absolute, join, open_store, overlap
-from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_split
+from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_source
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.inputs.hub import check_hub
 from ue_ray.storage.inputs.labels import check_rule, is_parquet, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.parquet import ParquetSource, parquet_files
+from ue_ray.storage.inputs.selection import ClassChoice, SelectedSource, Selection
 from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_of_folder
 from ue_ray.storage.inputs.visible import is_visible
 from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
 from ue_ray.storage.store import Store
 
-__all__ = ["BUILTINS", "Listing", "Source", "glance", "has_own_labels", "keep_apart", "open_source"]
+__all__ = ["BUILTINS", "Listing", "Source", "glance", "has_own_labels", "keep_apart", "open_source", "with_classes_of"]
 
 
 def open_source(
+    uri: str,
+    labels: str | None = None,
+    *,
+    classes: str | Sequence[str] | None = None,
+    per_class: int | None = None,
+    per_class_seed: int | None = None,
+    **reading: Any,
+) -> Source:
+    """Returns what can list and read the input at ``uri``, or some of its classes and images.
+
+    ``classes``: their names, separated by commas or in a list; ``@FILE``, with a name on each line; or ``first:N``, the
+    first N of the input. They are numbered anew. ``per_class``: at most so many images of each class, drawn by their
+    ids and by ``per_class_seed``. ``labels`` and ``reading`` are for ``find_source``. Raises UserError for a mistake;
+    a class that there is not is one when the input is listed.
+    """
+    if per_class is not None and per_class < 1:
+        raise UserError(f"--per-class is {per_class}: it must be at least 1")
+    if per_class_seed is not None and per_class is None:
+        raise UserError("--per-class-seed is for --per-class: it draws the images")
+    choice = None if classes is None else ClassChoice.of("--classes", classes)
+    source = find_source(uri, labels, **reading)
+    if choice is None and per_class is None:
+        return source
+    return SelectedSource(source, Selection(choice, per_class, per_class_seed or 0))
+
+
+def with_classes_of(source: Source, class_names: Sequence[str]) -> Source:
+    """Returns ``source`` without the classes that are not among ``class_names``; it may lack some of those."""
+    return SelectedSource(source, Selection(ClassChoice("--classes", tuple(class_names), strict=False)))
+
+
+def find_source(
     uri: str,
     labels: str | None = None,
     *,
@@ -29,10 +63,13 @@ def open_source(
     label_column: str | None = None,
     split: str | None = None,
     follow_links: bool = False,
+    data_dir: str | None = None,
+    download: bool = False,
 ) -> Source:
     """Find out what ``uri`` is. In this order:
 
-    - one of BUILTINS, by name (write ``./mnist5k`` for a folder of that name);
+    - one of BUILTINS, by name (write ``./mnist5k`` for a folder of that name): it lies in ``data_dir``, by default in
+      the user's cache, and is fetched to it where it is missing with ``download``;
     - a Parquet file (``.parquet`` or ``.pq``);
     - an output of this toolkit, if it is committed: its protected images, in whatever format;
     - a folder of Parquet files (no other file inside a folder of it; hidden and ``_`` names do not count);
@@ -44,7 +81,8 @@ def open_source(
       anything at all (``**/`` any number of folders), ``{label}``, exactly one, some text without ``/``, and all else
       stands for itself;
     - a table: a URI that ends in ``.csv``, ``.parquet`` or ``.pq``, with columns ``key`` (relative to the input, of one
-      label each, each in the input) and ``label`` (text or whole numbers).
+      label each, each in the input) and ``label`` (text or whole numbers); or in ``.txt``, with a key and, after its
+      last space, a label on each line.
 
     A file that the pattern or the table passes over gets label -1 and is read as a failure. For Parquet: the name of
     the column, of integers or text, as ``label_column`` is. Class names made from text are sorted. ``image_column``
@@ -60,7 +98,9 @@ def open_source(
     if uri in BUILTINS:
         _refuse(f"{uri}: has labels of its own", {"--labels": labels} | columns)
         _refuse(f"{uri}: is no folder", {"--follow-links": follow_links or None})
-        return builtin_split(uri, split)
+        return builtin_source(uri, split, data_dir, download)
+    by_name = {"--data-dir": data_dir, "--download": download or None}
+    _refuse(f"{uri}: is no data set known by name ({', '.join(BUILTINS)})", by_name)
     check_hub(uri)
     store = open_store(uri)
     uri = absolute(uri)
@@ -113,10 +153,21 @@ def keep_apart(output: str, reads: Mapping[str, str | None]) -> None:
             raise UserError(f"--output {output} and {flag(name)} {place}: one lies in the other; choose a place apart")
 
 
-def glance(source: Source) -> None:
-    """Raises UserError for what a first look shows that it cannot be protected: before anything starts."""
+def glance(source: Source, only: ClassChoice | None = None) -> None:
+    """Raises UserError for what a first look shows that it cannot be protected: before anything starts.
+
+    ``only``: classes that must be there, too.
+    """
+    choices = [only]
+    if isinstance(source, SelectedSource):
+        choices.insert(0, source.selection.classes)
+        source = source.source
     if isinstance(source, FolderSource | ParquetSource):
         source.glance()
+    if isinstance(source, FolderSource) and source.labels is None and any(choices):
+        names: Sequence[str] = source.folders()
+        for choice in filter(None, choices if names else ()):  # without folders, all is one class
+            names = choice.among(names)
 
 
 def has_own_labels(source: Source) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -20,6 +20,9 @@ from ue_ray.storage.outputs.shards import ShardRecord
 FORMAT_VERSION = 2
 
 Mode = Literal["refuse", "resume", "overwrite"]
+
+ENDS = ("protected", "passed_through", "rejected", "left_out")
+"""What an input may end as, as the manifest counts them."""
 
 
 class CommitError(RunError):
@@ -121,10 +124,14 @@ class Output:
         self._store.write(PREVIEW, text)
         return sha256(text).hexdigest()
 
-    def commit(self, listing_count: int, records: Iterable[ShardRecord], extra: dict[str, Any]) -> dict[str, Any]:
-        """Check that every input ended as exactly one of protected and rejected, then write the manifest and _SUCCESS.
+    def commit(
+        self, listing_count: int, records: Iterable[ShardRecord], extra: dict[str, Any], left_out: int = 0
+    ) -> dict[str, Any]:
+        """Check that every input ended as exactly one of protected, passed through, rejected and left out, then write
+        the manifest and _SUCCESS.
 
-        ``listing_count`` is the number of samples listed; ``extra`` goes into the manifest beside its own keys.
+        ``listing_count`` is the number of samples listed, ``left_out`` how many more the input holds, which a selection
+        left out; ``extra`` goes into the manifest beside its own keys.
         ``_SUCCESS`` holds the manifest's SHA-256 and is created by one writer only: of two runs that end here at once
         the other gets a CommitError. Two that do the same work write the same manifest. Returns the manifest.
         Raises CommitError if counts, files or sizes differ from the records, before writing.
@@ -133,13 +140,13 @@ class Output:
         for record, following in pairwise(records):
             if record.index == following.index:
                 raise CommitError(f"{self.uri}: shard {record.index} is recorded twice")
-        protected = sum(record.protected for record in records)
-        rejected = sum(record.rejected for record in records)
-        if protected + rejected != listing_count:
-            raise CommitError(
-                f"{self.uri}: {listing_count} inputs, but {protected} protected + {rejected} rejected = "
-                f"{protected + rejected} ({protected + rejected - listing_count:+d})"
-            )
+        ends = [(record.protected, record.passed, record.rejected, record.left_out) for record in records]
+        counts = {
+            name: sum(column) for name, column in zip(ENDS, zip(*ends, (0, 0, 0, left_out), strict=True), strict=True)
+        }
+        inputs, total = listing_count + left_out, sum(counts.values())
+        if total != inputs:
+            raise CommitError(f"{self.uri}: {inputs} inputs, but {added_up(counts)} = {total} ({total - inputs:+d})")
         files = [file for record in records for file in record.files]
         self._check_files({file.name: file.bytes for file in files})
         reasons: Counter[str] = Counter()
@@ -153,9 +160,8 @@ class Output:
             "format_version": FORMAT_VERSION,
             "created": self.started,
             "run": run["card"],
-            "inputs": listing_count,
-            "protected": protected,
-            "rejected": rejected,
+            "inputs": inputs,
+            **counts,
             "rejected_reasons": dict(reasons.most_common()),
             "files": [asdict(file) for file in files],
         }
@@ -218,6 +224,13 @@ class Output:
                 raise CommitError(f"{self.uri}: {name} has {found[name]} bytes, but {size} are recorded")
         if unknown := sorted(found.keys() - recorded.keys()):
             raise CommitError(f"{self.uri}: {unknown[0]} is there but in no record; a reader would take it for data")
+
+
+def added_up(counts: Mapping[str, int]) -> str:
+    """``{"protected": 2, "rejected": 1}`` -> ``"2 protected + 1 rejected"``; what is neither of the two and 0 is left
+    away."""
+    shown = {name: count for name, count in counts.items() if count or name in ("protected", "rejected")}
+    return " + ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in shown.items())
 
 
 def _differences(there: Any, asked: Any, name: str = "") -> list[tuple[str, Any, Any]]:

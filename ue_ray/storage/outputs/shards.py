@@ -51,13 +51,22 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class ShardRecord:
-    """What became of one shard: counts, files, and how many samples were rejected for each reason."""
+    """What became of one shard: counts, files, and how many samples were rejected for each reason.
+
+    ``passed``: images that were written as they are; ``left_out``: samples of which nothing was.
+    """
 
     index: int
     protected: int
     rejected: int
     files: tuple[FileRecord, ...]
     reasons: dict[str, int]
+    passed: int = 0
+    left_out: int = 0
+
+    @property
+    def samples(self) -> int:
+        return self.protected + self.passed + self.rejected + self.left_out
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)
@@ -70,7 +79,7 @@ class ShardRecord:
 
 
 class ShardWriter:
-    """Writes one shard below ``root_uri``: its protected images in one of FORMATS, and ``rejected/part-00000.parquet``.
+    """Writes one shard below ``root_uri``: its images in one of FORMATS, and ``rejected/part-00000.parquet``.
 
     ``extension`` is that of the images' encoding, as in ``.png``; formats that name images use it, and what
     ``shared_names`` found of the listing. Memory is bounded whatever the shard's size. The files that the record names
@@ -99,7 +108,7 @@ class ShardWriter:
         self._rejected_name = REJECTED_PART.format(index)
         self._stack = ExitStack()
         self._data: Writer | None = None
-        self._protected = 0
+        self._protected = self._passed = self._left_out = 0
         self._rejected: list[dict] = []
         self._record: ShardRecord | None = None
 
@@ -108,14 +117,26 @@ class ShardWriter:
     ) -> None:
         """Add one protected image, encoded; ``key`` is shown to readers as the file it came from, ``likeness`` how
         much the image is like its original."""
+        self._add(Entry(sample_id, key, label, image), likeness)
+        self._protected += 1
+
+    def add_passed(self, sample_id: str, image: bytes, key: str, label: int, likeness: Likeness = _UNMEASURED) -> None:
+        """Add one image that is passed on without noise, as ``add_protected`` does."""
+        self._add(Entry(sample_id, key, label, image), likeness)
+        self._passed += 1
+
+    def leave_out(self, count: int) -> None:
+        """Count samples of which nothing is written."""
+        self._left_out += count
+
+    def _add(self, entry: Entry, likeness: Likeness) -> None:
         if self._data is None:
             staging = self._stack.enter_context(self._place.staged(self._data_name))
             self._data = self._format.writer(staging, self._place)
             self._stack.callback(self._data.discard)
-        self._data.add(Entry(sample_id, key, label, image), likeness)
-        self._protected += 1
+        self._data.add(entry, likeness)
         if self._format.dots is not None:
-            self._note_name(sample_id, key, label)
+            self._note_name(entry.sample_id, entry.key, entry.label)
 
     def add_rejected(self, sample_id: str, key: str, reason: str, label: int = NO_LABEL) -> None:
         """Add one rejected sample and the one-line reason. A sample with a ``label`` may have been protected in a
@@ -134,6 +155,8 @@ class ShardWriter:
                 rejected=len(self._rejected),
                 files=tuple(file for file in files if file),
                 reasons=dict(sorted(Counter(row["reason"] for row in self._rejected).items())),
+                passed=self._passed,
+                left_out=self._left_out,
             )
         return self._record
 
@@ -166,7 +189,7 @@ class ShardWriter:
             self._place.remove(self._data_name)  # of a former attempt at this shard that ended otherwise
             return None
         self._data.close()
-        record = _file_record(self._data_name, self._protected, self._data.staging)
+        record = _file_record(self._data_name, self._protected + self._passed, self._data.staging)
         self._stack.close()
         return record
 
