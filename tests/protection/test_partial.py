@@ -27,6 +27,7 @@ from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.samples import Handling
 from ue_ray.storage.outputs.formats import FORMATS, shared_names
 from ue_ray.storage.outputs.output import Output
+from ue_ray.storage.outputs.shards import ShardRecord
 
 PEOPLE = ("ada", "bob", "eve")
 
@@ -177,6 +178,34 @@ def test_counts_that_hide_who_was_not_protected_are_a_fault(people: Path, tmp_pa
     recommit(Path(output.uri), lambda manifest: manifest.update(passed_through=10, left_out=2, inputs=21))
     assert faults(output) == []
     assert faults(output, source) == ["input: 0 images are left out of it, manifest.json has 2"]
+
+
+def test_an_output_of_an_earlier_version_protects_all(people: Path, tmp_path: Path):
+    source = open_source(str(people))
+    output = protected(tmp_path / "out", source, None)
+
+    def older(manifest: dict) -> None:
+        for name in ("passed_through", "left_out", "partial"):
+            del manifest[name]
+
+    recommit(Path(output.uri), older)
+    assert faults(output, source) == []
+    assert str(Manifest(output.uri, output.manifest())) == "15 protected + 4 rejected = 19 inputs"
+    record = '{"files": [], "index": 3, "protected": 5, "reasons": {}, "rejected": 1}'
+    assert ShardRecord.from_json(record).samples == 6
+
+
+def test_a_shard_that_is_done_is_kept_with_its_counts(people: Path, tmp_path: Path):
+    source = open_source(str(people))
+    listing = source.list()
+    artifact = NoiseArtifact(noise_config({"method": "random"}, PEOPLE, images=15, side=12))
+    partial = Partial(("ada",), "leave-out")
+    shards = ShardProtector(
+        source, listing.class_names, artifact, open_noise(artifact, COMPUTE), str(tmp_path), partial=partial
+    )
+    done = shards.protect(0, listing.table)
+    assert (done.record.protected, done.record.left_out, done.record.samples) == (5, 12, 19)
+    assert shards.finished(0) == done
 
 
 def test_a_run_is_known_by_who_is_protected():

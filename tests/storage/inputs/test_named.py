@@ -13,6 +13,7 @@ from torchvision.datasets import SVHN, CelebA, ImageNet, LFWPeople
 from ue_ray.errors import UserError
 from ue_ray.images.codec import decode
 from ue_ray.protection.job import resolve
+from ue_ray.storage.filesystem import write_bytes
 from ue_ray.storage.inputs import builtin
 from ue_ray.storage.inputs.builtin import TEST_OF
 from ue_ray.storage.inputs.named import readable_names
@@ -24,7 +25,7 @@ def photo(place: Path, value: int) -> None:
     Image.new("RGB", (6, 5), (value, 0, 255 - value)).save(place)
 
 
-def labelled(name: str, place: Path, **options: object) -> dict[str, str]:
+def labelled(name: str, place: Path | str, **options: object) -> dict[str, str]:
     """The class of each key."""
     source = open_source(name, data_dir=str(place), **options)
     listing = source.list()
@@ -116,6 +117,15 @@ def test_imagenet_may_lie_in_a_folder_of_its_name_without_its_names(tmp_path: Pa
     (tmp_path / "imagenet" / "meta.bin").write_bytes(b"something else")
     with pytest.raises(UserError, match=r"meta.bin: is not what torchvision's ImageNet leaves there"):
         open_source("imagenet", data_dir=str(tmp_path)).list()
+
+
+@pytest.mark.parametrize("name", ["celeba", "imagenet-val"])
+def test_photos_known_by_name_may_lie_in_a_bucket(name: str, request: pytest.FixtureRequest):
+    place = request.getfixturevalue(name.partition("-")[0])
+    for file in place.rglob("*"):
+        if file.is_file():
+            write_bytes(f"memory://named/{name}/{file.relative_to(place).as_posix()}", file.read_bytes())
+    assert labelled(name, f"memory://named/{name}") == labelled(name, place)
 
 
 def test_a_synset_without_a_name_keeps_its_own():
