@@ -16,7 +16,7 @@ from ue_ray.storage.store import Store
 BLOCK = tarfile.BLOCKSIZE
 AHEAD = 1 << 20  # fetched at a time, while members are small: a request takes as long as so many bytes
 NEAR = 16 << 10  # fetched behind a large member: the next header, and what little files come before the next large one
-LARGE, LARGE_LOCALLY = 128 << 10, NEAR  # a member of so many bytes is passed over, not read
+LARGE, LARGE_LOCALLY = 128 << 10, 64 << 10  # a member of so many bytes is passed over, not read
 MOST_EXTENDED = 1 << 20  # of an extended header: a name, in the main; more is damage
 
 _ZEROS = bytes(BLOCK)
@@ -203,7 +203,7 @@ def compressed(what: str) -> str:
 
 
 def _kind(type: bytes, name: str, extended: Mapping[str, str]) -> Kind:
-    if type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse.") for key in extended):
+    if type == tarfile.GNUTYPE_SPARSE or (extended and any(key.startswith("GNU.sparse.") for key in extended)):
         return Kind.SPARSE
     if type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE):
         return Kind.FOLDER if type == tarfile.AREGTYPE and name.endswith("/") else Kind.FILE

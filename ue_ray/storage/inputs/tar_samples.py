@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ue_ray.errors import one_line
-from ue_ray.storage.inputs.listing import CHUNK_ROWS
 from ue_ray.storage.inputs.tar_index import Kind, Member, TarIndex
 from ue_ray.storage.inputs.visible import left_behind
 
 CLS, TXT = ".cls", ".txt"  # as a source of labels: a file of the sample; any other is a field of its .json
 USUAL_FIELDS = ("label", "cls", "class")
+ROWS = 2048
 LABEL_BYTES = 1 << 20  # a larger .cls, .txt or .json says nothing of a label
 
 NO_IMAGE = "no image in the sample"
@@ -99,7 +99,7 @@ def list_tar(tar: TarIndex, asked: str | None) -> TarSamples:
 
 
 class _Rows:
-    """Grows a table row by row; Python objects are held of CHUNK_ROWS rows only."""
+    """Grows a table row by row; Python objects are held of ROWS rows only: many tars are listed at once."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._schema = schema
@@ -110,7 +110,7 @@ class _Rows:
     def add(self, *row: Any) -> None:
         self._rows.append(row)
         self.count += 1
-        if len(self._rows) == CHUNK_ROWS:
+        if len(self._rows) == ROWS:
             self._flush()
 
     def table(self) -> pa.Table:

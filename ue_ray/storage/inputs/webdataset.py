@@ -20,6 +20,7 @@ from ue_ray.storage.inputs.tar_classes import labels_of, of_keys, of_samples
 from ue_ray.storage.inputs.tar_files import refuse_tars, tar_files
 from ue_ray.storage.inputs.tar_index import TarIndex
 from ue_ray.storage.inputs.tar_samples import LEFT_BEHIND, NO_IMAGE, TarSamples, is_image, list_tar
+from ue_ray.storage.local import LocalStore
 
 _FilesFound = list[tuple[str, int]]  # names relative to the folder, and sizes in bytes
 
@@ -58,7 +59,9 @@ class WebDatasetSource:
 
     def list(self) -> Listing:
         files = self._files()
-        with ThreadPoolExecutor(READERS) as pool:
+        # Locally there is no latency to hide, and reading headers is Python's work.
+        local = isinstance(open_store(self.folder), LocalStore)
+        with ThreadPoolExecutor(2 if local else READERS) as pool:
             tars = list(pool.map(self._list_tar, *zip(*files, strict=True)))
         shown = [name or own_name(self.uri) for name, _ in files]
         rows = _joined(files, shown, tars)
