@@ -445,4 +445,4 @@ def test_tars_in_a_bucket_are_read_by_ranges(bucket: str, tmp_path: Path, monkey
     keep_apart(join(bucket, "out"), {"input": join(bucket, "*.tar")})
     with pytest.raises(UserError, match="one lies in the other"):
         keep_apart(join(bucket, "in"), {"input": join(bucket, "in", "*.tar")})
-    assert decode(next(iter(local.values()))).rgb.shape == (8, 8, 3)  # type: ignore[arg-type]
+    assert decode(next(iter(local.values()))).rgb.shape == (8, 8, 3)

@@ -82,9 +82,9 @@ def open_source(
         if (tars := _tars(uri, store, kind, labels, label_field, split, follow_links)) is not None:
             _refuse(f"{uri}: is not Parquet", columns)
             return tars
-        _refuse(f"{uri}: is no WebDataset tar", field)
         if kind == fs.FileType.NotFound:
             raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)})")
+        _refuse(f"{uri}: is no WebDataset tar", field)
         if not is_folder and not is_parquet(store.root):
             raise UserError(
                 f"{uri}: is a file; expected a .parquet or .tar file, or a folder (of class folders, or of .parquet or "

@@ -31,8 +31,8 @@ class WebDatasetSource:
 
     In the order of the tars' names, then of the samples in them. A key is the tar's name and the image's name in it,
     ``train-000000.tar/cats/1.jpg``. The label is what ``labels`` says of the key (a pattern or a table, as for a
-    folder); else what stands in its ``.cls``; else the field ``label_field`` of its ``.json``, or its ``.txt``.
-    ``tar_classes`` has the rules, and what is a class where nothing says any.
+    folder); or the field ``label_field`` of the sample's ``.json`` (``txt``: the text in its ``.txt``); or, where
+    neither is given, its ``.cls``, else a usual field of its ``.json``, else a folder of its key (``tar_classes``).
 
     ``uri``: what was asked for. ``pattern``: relative to ``folder``; None where all tars there are meant, or ``folder``
     is a tar itself. Of the ``splits`` of a folder only ``split`` is read.
