@@ -23,6 +23,7 @@ from ue_ray.storage.inputs.listing import Listing, sample_id
 from ue_ray.storage.inputs.open_source import glance, keep_apart, open_source
 from ue_ray.storage.inputs.tar_samples import CUT, DAMAGED, LEFT_BEHIND, NO_IMAGE, SEVERAL, SPARSE
 from ue_ray.storage.inputs.webdataset import WebDatasetSource
+from ue_ray.storage.local import LocalStore
 
 
 def pixels(value: int = 0) -> bytes:
@@ -123,7 +124,7 @@ def test_a_pattern_that_names_what_is_not_there_is_refused(shards: Path):
         ("train-{0-3}.tar", r"\{0-3\} is no range and no list"),
         ("train-{0..3.tar", "braces that do not close"),
         ("train-{0..9999999}.tar", "more than 1,000,000 names"),
-        ("*.jpg", "does not exist"),
+        ("*.jpg", r"does not exist, .*; a pattern names tars, and ends in \.tar"),
     ]:
         with pytest.raises(UserError, match=said):
             listed(shards / pattern)
@@ -362,7 +363,7 @@ def test_what_holds_no_images_is_refused(tmp_path: Path):
     ("others", "kind"),
     [
         (["0.parquet", "0_stats.json", "wids.json", "README"], WebDatasetSource),  # as img2dataset leaves them
-        (["deep/1.tar", "deep/1.json", "_tmp/a.jpg", ".git/HEAD"], WebDatasetSource),
+        (["deep/_1.tar", "deep/1.json", "_tmp/a.jpg", ".git/HEAD"], WebDatasetSource),
         (["cat/1.jpg"], FolderSource),
         (["cat/1"], FolderSource),
     ],
@@ -375,7 +376,10 @@ def test_tars_go_before_what_lies_beside_them_but_for_images(others: list[str], 
             tar(tmp_path / name, {"1.jpg": pixels()})
         else:
             (tmp_path / name).write_bytes(b"x")
-    assert type(open_source(str(tmp_path))) is kind
+    source = open_source(str(tmp_path))
+    assert type(source) is kind
+    if isinstance(source, WebDatasetSource):
+        assert len(source.list()) == 1 + ("deep/_1.tar" in others)
 
 
 def test_options_of_others_are_refused(shards: Path, photos: Path):
@@ -442,7 +446,21 @@ def test_tars_in_a_bucket_are_read_by_ranges(bucket: str, tmp_path: Path, monkey
         assert listing.class_names == ["0", "1", "2"]
     with pytest.raises(UserError, match=r"1 of 4 files are not there: train-000003\.tar"):
         listed(join(bucket, "in", "train-{000000..000003}.tar"))
+    store.write("empty.tar", tar(tmp_path / "empty.tar", {"1.jpg": b"", "2.jpg": pixels()}).read_bytes())
+    assert list(images(open_source(join(bucket, "empty.tar"))).values()) == [b"", pixels()]
     keep_apart(join(bucket, "out"), {"input": join(bucket, "*.tar")})
     with pytest.raises(UserError, match="one lies in the other"):
         keep_apart(join(bucket, "in"), {"input": join(bucket, "in", "*.tar")})
     assert decode(next(iter(local.values()))).rgb.shape == (8, 8, 3)
+
+
+def test_a_tar_that_cannot_be_read_is_one_line(shards: Path, monkeypatch: pytest.MonkeyPatch):
+    source = open_source(str(shards))
+
+    def read_range(self: LocalStore, name: str, start: int, count: int) -> bytes:
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr(LocalStore, "read_range", read_range)
+    for action in (source.list, lambda: glance(source)):
+        with pytest.raises(UserError, match=r"shards/train-000000.tar: cannot be read: .*Permission denied"):
+            action()

@@ -83,7 +83,8 @@ def open_source(
             _refuse(f"{uri}: is not Parquet", columns)
             return tars
         if kind == fs.FileType.NotFound:
-            raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)})")
+            pattern = "; a pattern names tars, and ends in .tar" if split_pattern(uri) else ""
+            raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)}){pattern}")
         _refuse(f"{uri}: is no WebDataset tar", field)
         if not is_folder and not is_parquet(store.root):
             raise UserError(

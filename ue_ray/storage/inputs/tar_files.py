@@ -7,7 +7,7 @@ from ue_ray.storage.filesystem import join
 from ue_ray.storage.inputs.listing import links_left
 from ue_ray.storage.inputs.tar_index import compressed
 from ue_ray.storage.inputs.tar_samples import is_image
-from ue_ray.storage.inputs.visible import is_tabular
+from ue_ray.storage.inputs.visible import is_tabular, is_visible
 from ue_ray.storage.store import NOT_FOLLOWED, Store
 
 _COMPRESSED = {
@@ -42,17 +42,18 @@ def refuse_tars(where: str, names: Sequence[str]) -> None:
 def tar_files(store: Store, uri: str, follow_links: bool = False) -> list[tuple[str, int]]:
     """Relative path and size in bytes of the tars below ``uri``, sorted; none where an image lies there, too.
 
-    What else lies beside tars (.parquet, .json, .idx) does not count; nor do hidden and ``_`` names. Raises UserError
-    for compressed tars and for links that are not followed.
+    What else lies beside tars (.parquet, .json, .idx) does not count; nor does what is hidden or in a tool's folder
+    (``_tmp``). Raises UserError for compressed tars and for links that are not followed.
     """
     files, packed = [], ""
     for path, size in store.walk("", follow_links):
         name = path.decode("utf-8", "surrogateescape")
-        if name.endswith("/") or not is_tabular(name):
+        folder, _, own = name.rpartition("/")
+        if not own or not is_visible(own) or (folder and not is_tabular(folder)):
             continue
         if is_tar(name):
             files.append((name, size))
-        elif is_image(name) or ("/" in name and "." not in name.rpartition("/")[2]):
+        elif is_image(name) or (folder and "." not in own):
             return []  # images, then; found early, so that large folders stay unlisted
         else:
             packed = packed or name * any(name.lower().endswith(endings) for endings in _COMPRESSED.values())

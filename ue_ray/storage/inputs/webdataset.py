@@ -1,9 +1,11 @@
 """WebDataset: tars of images and their labels, as img2dataset and the webdataset library write them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +23,8 @@ from ue_ray.storage.inputs.tar_files import refuse_tars, tar_files
 from ue_ray.storage.inputs.tar_index import TarIndex
 from ue_ray.storage.inputs.tar_samples import LEFT_BEHIND, NO_IMAGE, TarSamples, is_image, list_tar
 from ue_ray.storage.local import LocalStore
+
+T = TypeVar("T")
 
 _FilesFound = list[tuple[str, int]]  # names relative to the folder, and sizes in bytes
 
@@ -51,7 +55,7 @@ class WebDatasetSource:
         """Raises the UserError of ``list`` that the first GLANCE files of the first tar show; of one small tar, all."""
         files = self._files()
         name, size = next((file for file in files if file[1]), files[0])
-        first = list(islice(self._index(name, size), GLANCE))
+        first = self._of_tar(name, size, lambda tar: list(islice(tar, GLANCE)))
         if not any(is_image(member.name) for member in first):
             refuse_tars(self._where(name), [member.name for member in first])
         if len(files) == 1 and len(first) < GLANCE:
@@ -62,7 +66,8 @@ class WebDatasetSource:
         # Locally there is no latency to hide, and reading headers is Python's work.
         local = isinstance(open_store(self.folder), LocalStore)
         with ThreadPoolExecutor(2 if local else READERS) as pool:
-            tars = list(pool.map(self._list_tar, *zip(*files, strict=True)))
+            look = partial(list_tar, asked=self.label_field)
+            tars = list(pool.map(lambda file: self._of_tar(file[0], file[1], look), files))
         shown = [name or own_name(self.uri) for name, _ in files]
         rows = _joined(files, shown, tars)
         if len(rows) and pc.all(pc.is_in(rows["fault"], pa.array([NO_IMAGE, LEFT_BEHIND]))).as_py():
@@ -96,9 +101,6 @@ class WebDatasetSource:
     def _where(self, name: str) -> str:
         return join(self.folder, name) if name else self.uri
 
-    def _index(self, name: str, size: int) -> TarIndex:
-        return TarIndex(open_store(self.folder), name, 0, size)
-
     def _files(self) -> _FilesFound:
         """The tars; one empty name where ``folder`` is a tar itself."""
         try:
@@ -116,9 +118,10 @@ class WebDatasetSource:
             raise UserError(f"{self.uri}: holds no .tar file")
         return files
 
-    def _list_tar(self, name: str, size: int) -> TarSamples:
+    def _of_tar(self, name: str, size: int, look: Callable[[TarIndex], T]) -> T:
+        """What ``look`` finds in a tar. Raises UserError for one that cannot be read."""
         try:
-            return list_tar(self._index(name, size), self.label_field)
+            return look(TarIndex(open_store(self.folder), name, 0, size))
         except OSError as error:
             raise UserError(f"{self._where(name)}: cannot be read: {one_line(error)}") from error
 
