@@ -14,6 +14,7 @@ from ue_ray.experiments import Experiment, find_experiment
 from ue_ray.experiments.options import ReproduceOptions
 from ue_ray.storage.filesystem import absolute, join, list_names
 from ue_ray.storage.inputs.open_source import BUILTINS, glance, keep_apart, open_source
+from ue_ray.storage.inputs.tar_files import is_tar
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
         if data.endswith(".parquet"):
             raise UserError(f"{data}: is a file; expected a folder with train.parquet and test.parquet")
         with suppress(OSError):  # what cannot be listed is said where it is opened
-            if data not in BUILTINS and not list_names(absolute(data)):
+            if data not in BUILTINS and (is_tar(data) or not list_names(absolute(data))):
                 glance(open_source(data, **options.source))
     store = VictimRuns(join(absolute(output), "victims"))
     store.check()

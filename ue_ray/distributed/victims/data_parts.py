@@ -17,6 +17,7 @@ from ue_ray.storage.filesystem import absolute, join, list_names, write_bytes
 from ue_ray.storage.inputs.blocks import stratified_rows
 from ue_ray.storage.inputs.listing import NO_LABEL, Source
 from ue_ray.storage.inputs.open_source import BUILTINS, open_source
+from ue_ray.storage.inputs.tar_files import is_tar
 
 TRAIN, TEST = "train", "test"
 TRAINED_ON = 0.8  # of each class, in a data set without parts: as the paper divides WebFace (Section 4.5)
@@ -47,8 +48,8 @@ def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: s
         return {name: Part(data, {**options, "split": split}) for name, split in splits.items()}
     if data in BUILTINS:
         return {TRAIN: Part(data), TEST: Part(f"{data}-test")}
-    names = set(list_names(absolute(data)))
-    for ending in (".parquet", ""):
+    names = set() if is_tar(data) else set(list_names(absolute(data)))  # one tar, or a pattern of tars, is no folder
+    for ending in (".parquet", ".tar", ""):
         if {f"{TRAIN}{ending}", f"{TEST}{ending}"} <= names:
             return {name: Part(join(data, f"{name}{ending}"), options) for name in (TRAIN, TEST)}
     if not {f"{TRAIN}.parquet", f"{TEST}.parquet"} <= set(list_names(tables)):
