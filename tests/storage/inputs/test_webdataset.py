@@ -18,10 +18,10 @@ from ue_ray.storage.filesystem import join, open_store
 from ue_ray.storage.inputs import pieces
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.first_look import first_look
-from ue_ray.storage.inputs.folder import FolderSource
+from ue_ray.storage.inputs.folder import LEFT_BEHIND, FolderSource
 from ue_ray.storage.inputs.listing import Listing, sample_id
 from ue_ray.storage.inputs.open_source import glance, keep_apart, open_source
-from ue_ray.storage.inputs.tar_samples import CUT, DAMAGED, LEFT_BEHIND, NO_IMAGE, SEVERAL, SPARSE
+from ue_ray.storage.inputs.tar_samples import CUT, DAMAGED, NO_IMAGE, SEVERAL, SPARSE
 from ue_ray.storage.inputs.webdataset import WebDatasetSource
 from ue_ray.storage.local import LocalStore
 
@@ -187,8 +187,8 @@ def test_every_sample_is_read_or_has_its_reason(tmp_path: Path):
         "x.tar/empty.jpg": "its .cls is empty",
         "x.tar/lines.jpg": "its .cls has several lines",
         "x.tar/bytes.jpg": "its .cls is no text in UTF-8",
-        "x.tar/._good.jpg": LEFT_BEHIND,
-        "x.tar/__MACOSX/a.jpg": LEFT_BEHIND,
+        "x.tar/._good.jpg": LEFT_BEHIND.reason,
+        "x.tar/__MACOSX/a.jpg": LEFT_BEHIND.reason,
     }
     found = images(source)
     assert {key: data for key, data in found.items() if isinstance(data, bytes)} == {

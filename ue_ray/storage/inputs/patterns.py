@@ -90,12 +90,6 @@ def may_hold(pattern: str, place: Sequence[str]) -> bool:
     return any(_may_meet(name.split("/"), place) for name in expand(pattern))
 
 
-def own_folder(uri: str) -> str:
-    """The URI of the folder in which the files of a pattern lie, or ``uri`` itself where it is none."""
-    split = split_pattern(uri)
-    return split[0] if split else uri
-
-
 def _choices(text: str, pattern: str) -> list[str]:
     if match := _RANGE.fullmatch(text):
         first, last = int(match[1]), int(match[2])

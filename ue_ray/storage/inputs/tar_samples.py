@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ue_ray.errors import one_line
+from ue_ray.storage.inputs.folder import LEFT_BEHIND
 from ue_ray.storage.inputs.tar_index import Kind, Member, TarIndex
 from ue_ray.storage.inputs.visible import left_behind
 
@@ -25,7 +26,6 @@ LABEL_BYTES = 1 << 20  # a larger .cls, .txt or .json says nothing of a label
 
 NO_IMAGE = "no image in the sample"
 SEVERAL = "several images in the sample (its files are those of one name up to the first dot), so none is chosen"
-LEFT_BEHIND = "left by a system or a tool, no picture"
 CUT = "cut: the tar ends inside it"
 DAMAGED = "the tar is damaged from here on: no header where one should be"
 SPARSE = "stored as a sparse file, without its holes; make the tar anew without --sparse"
@@ -193,7 +193,7 @@ def _samples(files: pa.Table, labels: pa.Table, sources: tuple[str, ...]) -> tup
     for condition, reason in (
         (images == 0, NO_IMAGE),
         (images > 1, SEVERAL),
-        (left[shown], LEFT_BEHIND),
+        (left[shown], LEFT_BEHIND.reason),
         (kinds == Kind.SPARSE.name, SPARSE),
         (kinds == Kind.CUT.name, CUT),
         (kinds == Kind.DAMAGED.name, DAMAGED),

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.storage.filesystem import join, open_store
-from ue_ray.storage.inputs.folder import GLANCE, READERS
+from ue_ray.storage.inputs.folder import GLANCE, LEFT_BEHIND, READERS
 from ue_ray.storage.inputs.labels import first_names, own_name
 from ue_ray.storage.inputs.listing import Listing, ids_of, in_one
 from ue_ray.storage.inputs.patterns import matching_files
@@ -21,7 +21,7 @@ from ue_ray.storage.inputs.splits import split_of
 from ue_ray.storage.inputs.tar_classes import labels_of, of_keys, of_samples
 from ue_ray.storage.inputs.tar_files import refuse_tars, tar_files
 from ue_ray.storage.inputs.tar_index import TarIndex
-from ue_ray.storage.inputs.tar_samples import LEFT_BEHIND, NO_IMAGE, TarSamples, is_image, list_tar
+from ue_ray.storage.inputs.tar_samples import NO_IMAGE, TarSamples, is_image, list_tar
 from ue_ray.storage.local import LocalStore
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ class WebDatasetSource:
             tars = list(pool.map(lambda file: self._of_tar(file[0], file[1], look), files))
         shown = [name or own_name(self.uri) for name, _ in files]
         rows = _joined(files, shown, tars)
-        if len(rows) and pc.all(pc.is_in(rows["fault"], pa.array([NO_IMAGE, LEFT_BEHIND]))).as_py():
+        if len(rows) and pc.all(pc.is_in(rows["fault"], pa.array([NO_IMAGE, LEFT_BEHIND.reason]))).as_py():
             self._refuse(rows)
         keys = in_one(pc.binary_join_element_wise(rows["tar"], rows["name"], "/"))
         fields = next((tar.fields for tar in tars if tar.fields), ())
