@@ -16,6 +16,7 @@ from ue_ray.experiments.options import BOARD, ReproduceOptions
 from ue_ray.storage.filesystem import absolute, join, list_names
 from ue_ray.storage.inputs.open_source import BUILTINS, glance, keep_apart, open_source
 from ue_ray.storage.inputs.options import OF_BUILTINS
+from ue_ray.storage.inputs.tar_files import is_tar
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
         if data in BUILTINS:
             open_source(data, **{name: value for name, value in options.source.items() if name in OF_BUILTINS})
         with suppress(OSError):  # what cannot be listed is said where it is opened
-            if data not in BUILTINS and not list_names(absolute(data)):
+            if data not in BUILTINS and (is_tar(data) or not list_names(absolute(data))):
                 glance(open_source(data, **options.source))
     store = VictimRuns(join(absolute(output), "victims"))
     store.check()

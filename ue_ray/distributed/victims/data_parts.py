@@ -20,6 +20,7 @@ from ue_ray.storage.inputs.listing import NO_LABEL, Source, key_hash
 from ue_ray.storage.inputs.open_source import BUILTINS, open_source
 from ue_ray.storage.inputs.options import OF_BUILTINS, SELECTING
 from ue_ray.storage.inputs.selection import SelectedSource
+from ue_ray.storage.inputs.tar_files import is_tar
 
 TRAIN, TEST = "train", "test"
 TRAINED_ON = 0.8  # of each class, in a data set without parts: as the paper divides WebFace (Section 4.5)
@@ -55,8 +56,9 @@ def data_parts(data: str, tables: str, options: Mapping[str, Any], test_split: s
         if data in TEST_OF:
             tested_on = {name: value for name, value in options.items() if name in reading}
             return {TRAIN: Part(data, options), TEST: Part(TEST_OF[data], tested_on)}
-    names = set() if data in BUILTINS else set(list_names(absolute(data)))
-    for ending in (".parquet", ""):
+    # One tar, or a pattern of tars, is no folder.
+    names = set() if data in BUILTINS or is_tar(data) else set(list_names(absolute(data)))
+    for ending in (".parquet", ".tar", ""):
         if {f"{TRAIN}{ending}", f"{TEST}{ending}"} <= names:
             places = {name: join(data, f"{name}{ending}") for name in (TRAIN, TEST)}
             return {TRAIN: Part(places[TRAIN], options), TEST: Part(places[TEST], reading)}

@@ -14,9 +14,12 @@ from ue_ray.storage.inputs.hub import check_hub
 from ue_ray.storage.inputs.labels import check_rule, is_parquet, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.parquet import ParquetSource, parquet_files
+from ue_ray.storage.inputs.patterns import may_hold, split_pattern
 from ue_ray.storage.inputs.selection import ClassChoice, SelectedSource, Selection
 from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_of_folder
+from ue_ray.storage.inputs.tar_files import is_tar, refuse_compressed, tar_files
 from ue_ray.storage.inputs.visible import is_visible
+from ue_ray.storage.inputs.webdataset import WebDatasetSource
 from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
 from ue_ray.storage.store import Store
 
@@ -61,6 +64,7 @@ def find_source(
     *,
     image_column: str | None = None,
     label_column: str | None = None,
+    label_field: str | None = None,
     split: str | None = None,
     follow_links: bool = False,
     data_dir: str | None = None,
@@ -70,8 +74,10 @@ def find_source(
 
     - one of BUILTINS, by name (write ``./mnist5k`` for a folder of that name): it lies in ``data_dir``, by default in
       the user's cache, and is fetched to it where it is missing with ``download``;
-    - a Parquet file (``.parquet`` or ``.pq``);
+    - a Parquet file (``.parquet`` or ``.pq``), or a WebDataset tar (``.tar``);
+    - a pattern of tars, where nothing is called so: ``train-{000000..000147}.tar``, ``shards/*.tar``;
     - an output of this toolkit, if it is committed: its protected images, in whatever format;
+    - a folder of tars, with no image in it (what else lies beside them does not count);
     - a folder of Parquet files (no other file inside a folder of it; hidden and ``_`` names do not count);
     - any other folder: a folder of class folders, or of ``train``, ``test`` and the like with the same class folders.
 
@@ -84,7 +90,8 @@ def find_source(
       label each, each in the input) and ``label`` (text or whole numbers); or in ``.txt``, with a key and, after its
       last space, a label on each line.
 
-    A file that the pattern or the table passes over gets label -1 and is read as a failure. For Parquet: the name of
+    A file that the pattern or the table passes over gets label -1 and is read as a failure. For WebDataset tars the
+    same, of the keys in their listing; ``label_field`` is where else their labels may stand. For Parquet: the name of
     the column, of integers or text, as ``label_column`` is. Class names made from text are sorted. ``image_column``
     names the images of Parquet; ``columns`` has the rules for what is taken where no column is named.
 
@@ -95,8 +102,9 @@ def find_source(
     The source holds absolute paths only. Raises UserError where there is nothing, or something else.
     """
     columns = {"--image-column": image_column, "--label-column": label_column}
+    field = {"--label-field": label_field}
     if uri in BUILTINS:
-        _refuse(f"{uri}: has labels of its own", {"--labels": labels} | columns)
+        _refuse(f"{uri}: has labels of its own", {"--labels": labels} | columns | field)
         _refuse(f"{uri}: is no folder", {"--follow-links": follow_links or None})
         return builtin_source(uri, split, data_dir, download)
     by_name = {"--data-dir": data_dir, "--download": download or None}
@@ -106,16 +114,23 @@ def find_source(
     uri = absolute(uri)
     try:
         kind = store.info().type
-        if kind == fs.FileType.NotFound:
-            raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)})")
         is_folder = kind == fs.FileType.Directory
+        if is_folder and _is_output(store, uri):
+            own = {"--labels": labels} | columns | field | {"--split": split}
+            _refuse(f"{uri}: is an output with labels of its own", own)
+            return OutputSource(uri)
+        if (tars := _tars(uri, store, kind, labels, label_field, split, follow_links)) is not None:
+            _refuse(f"{uri}: is not Parquet", columns)
+            return tars
+        if kind == fs.FileType.NotFound:
+            pattern = "; a pattern names tars, and ends in .tar" if split_pattern(uri) else ""
+            raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)}){pattern}")
+        _refuse(f"{uri}: is no WebDataset tar", field)
         if not is_folder and not is_parquet(store.root):
             raise UserError(
-                f"{uri}: is a file; expected a .parquet file or a folder (of class folders or of .parquet files)"
+                f"{uri}: is a file; expected a .parquet or .tar file, or a folder (of class folders, or of .parquet or "
+                f".tar files)"
             )
-        if is_folder and _is_output(store, uri):
-            _refuse(f"{uri}: is an output with labels of its own", {"--labels": labels} | columns | {"--split": split})
-            return OutputSource(uri)
         names = parquet_files(store, follow_links) if is_folder else []
         if names or not is_folder:
             if labels and label_column:
@@ -149,7 +164,7 @@ def keep_apart(output: str, reads: Mapping[str, str | None]) -> None:
     A run that replaces its output would remove what it reads; one that writes into its input would read that as data.
     """
     for name, place in reads.items():
-        if place is not None and place not in BUILTINS and overlap(output, place):
+        if place is not None and place not in BUILTINS and (overlap(output, place) or _pattern_meets(place, output)):
             raise UserError(f"--output {output} and {flag(name)} {place}: one lies in the other; choose a place apart")
 
 
@@ -162,7 +177,7 @@ def glance(source: Source, only: ClassChoice | None = None) -> None:
     if isinstance(source, SelectedSource):
         choices.insert(0, source.selection.classes)
         source = source.source
-    if isinstance(source, FolderSource | ParquetSource):
+    if isinstance(source, FolderSource | ParquetSource | WebDatasetSource):
         source.glance()
     if isinstance(source, FolderSource) and source.labels is None and any(choices):
         names: Sequence[str] = source.folders()
@@ -173,6 +188,51 @@ def glance(source: Source, only: ClassChoice | None = None) -> None:
 def has_own_labels(source: Source) -> bool:
     """Whether ``open_source`` refuses other labels for what ``source`` reads."""
     return isinstance(source, BuiltinSource | OutputSource)
+
+
+def _tars(
+    uri: str,
+    store: Store,
+    kind: fs.FileType,
+    labels: str | None,
+    label_field: str | None,
+    split: str | None,
+    follow_links: bool,
+) -> WebDatasetSource | None:
+    """The WebDataset tars at ``uri``; None where there are none. Raises UserError for tars that cannot be read so."""
+    folder, pattern, splits = uri, None, tuple[str, ...]()
+    if kind == fs.FileType.Directory:
+        files = tar_files(store, uri, follow_links)
+        if not files:
+            return None
+        splits = splits_of_files(name for name, _ in files)
+    elif kind == fs.FileType.NotFound:
+        if (parts := split_pattern(uri)) is None or not is_tar(parts[1]):
+            return None
+        folder, pattern = parts
+    elif not is_tar(store.root):
+        refuse_compressed(uri, store.root)
+        return None
+    if kind != fs.FileType.Directory:
+        _refuse(f"{uri}: names the tars that are read", {"--split": split})
+    if labels is not None:
+        if label_field is not None:
+            raise UserError(f"--labels {labels!r} and --label-field {label_field!r} say the same: give one")
+        check_rule(labels)
+        labels = absolute(labels) if is_table(labels) else labels
+    chosen = chosen_split(uri, splits, split)
+    return WebDatasetSource(uri, folder, pattern, labels, label_field, chosen, splits, follow_links)
+
+
+def _pattern_meets(place: str, output: str) -> bool:
+    """Whether files that ``place`` names by a pattern may lie in ``output``, or it in one of them."""
+    if (parts := split_pattern(absolute(place))) is None:
+        return False
+    folder, pattern = parts
+    if not overlap(output, folder):
+        return False
+    depth = len(open_store(folder).location)
+    return may_hold(pattern, open_store(output).location[depth:])
 
 
 def _is_output(store: Store, uri: str) -> bool:

@@ -23,13 +23,19 @@ class SourceOptions:
     """How an input is read; ``open_source`` takes them as keywords."""
 
     labels: str | None = option(
-        "Where labels come from. Of a folder: a pattern of keys such as users/{label}/*, or a .csv or .parquet table "
-        "with the columns key and label, or a .txt of both. Of Parquet: the label column. Not used for what has "
-        "labels of its own: an output of protect, a built-in data set. Default: the top folder; the column label.",
+        "Where labels come from. Of a folder or of tars: a pattern of keys such as users/{label}/*, or a .csv or "
+        ".parquet table with the columns key and label, or a .txt of both. Of Parquet: the label column. Not used for "
+        "what has labels of its own: an output of protect, a built-in data set. Default: the top folder; the column "
+        "label.",
         None,
     )
     image_column: str | None = option("Of Parquet: the column of images. Default: image.", None)
     label_column: str | None = option("Of Parquet: the column of labels. Default: label.", None)
+    label_field: str | None = option(
+        "Of WebDataset tars: the field of .json that is the label, or txt for the text in .txt. Default: what is in "
+        ".cls, else the field label, cls or class.",
+        None,
+    )
     split: str | None = option("Of a data set with splits: the one to read. Default: train.", None)
     follow_links: bool = option("Of a local folder: follow links that lead outside it, too.", False)
     data_dir: str | None = option(
