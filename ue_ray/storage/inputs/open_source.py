@@ -13,6 +13,7 @@ from ue_ray.storage.inputs.hub import check_hub
 from ue_ray.storage.inputs.labels import check_rule, is_parquet, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.parquet import ParquetSource, parquet_files
+from ue_ray.storage.inputs.recordio import RecordSource, is_record_file, record_files, record_source
 from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_of_folder
 from ue_ray.storage.inputs.visible import is_visible
 from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
@@ -35,6 +36,7 @@ def open_source(
     - one of BUILTINS, by name (write ``./mnist5k`` for a folder of that name);
     - a Parquet file (``.parquet`` or ``.pq``);
     - an output of this toolkit, if it is committed: its protected images, in whatever format;
+    - a RecordIO file (``.rec``), or a folder with some directly in it;
     - a folder of Parquet files (no other file inside a folder of it; hidden and ``_`` names do not count);
     - any other folder: a folder of class folders, or of ``train``, ``test`` and the like with the same class folders.
 
@@ -69,13 +71,18 @@ def open_source(
         if kind == fs.FileType.NotFound:
             raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)})")
         is_folder = kind == fs.FileType.Directory
-        if not is_folder and not is_parquet(store.root):
+        if not is_folder and not is_parquet(store.root) and not is_record_file(store.root):
             raise UserError(
-                f"{uri}: is a file; expected a .parquet file or a folder (of class folders or of .parquet files)"
+                f"{uri}: is a file; expected a .parquet or .rec file, or a folder (of class folders or of such files)"
             )
         if is_folder and _is_output(store, uri):
             _refuse(f"{uri}: is an output with labels of its own", {"--labels": labels} | columns | {"--split": split})
             return OutputSource(uri)
+        records = record_files(store) if is_folder else []
+        if records or (not is_folder and is_record_file(store.root)):
+            _refuse(f"{uri}: is RecordIO with labels of its own", {"--labels": labels} | columns)
+            _refuse(f"{uri}: is RecordIO", {"--follow-links": follow_links or None})
+            return record_source(uri, records, split)
         names = parquet_files(store, follow_links) if is_folder else []
         if names or not is_folder:
             if labels and label_column:
@@ -115,13 +122,13 @@ def keep_apart(output: str, reads: Mapping[str, str | None]) -> None:
 
 def glance(source: Source) -> None:
     """Raises UserError for what a first look shows that it cannot be protected: before anything starts."""
-    if isinstance(source, FolderSource | ParquetSource):
+    if isinstance(source, FolderSource | ParquetSource | RecordSource):
         source.glance()
 
 
 def has_own_labels(source: Source) -> bool:
     """Whether ``open_source`` refuses other labels for what ``source`` reads."""
-    return isinstance(source, BuiltinSource | OutputSource)
+    return isinstance(source, BuiltinSource | OutputSource | RecordSource)
 
 
 def _is_output(store: Store, uri: str) -> bool:

@@ -166,13 +166,13 @@ def _in_a_chain(parts: _Parts, size: int) -> _Stretches:
     parts = _Parts(*(column[kept] for column in parts))
     stops, states = stops[kept], states[kept]
     if strays:
-        places = np.searchsorted(parts.starts, strays)
-        following = np.append(parts.starts, size)[places]
+        places = np.searchsorted(parts.starts, np.array(strays))
+        ends = np.append(parts.starts, size)[places]
         none = np.zeros(len(strays), np.uint32)
         added = _Parts(np.array(strays, np.int64), none, none, none.view(np.float32))
         parts = _Parts(*(np.insert(column, places, more) for column, more in zip(parts, added, strict=True)))
-        stops = np.insert(stops, places, following)
-        states = np.insert(states, places, np.where(following - strays < 4, CUT, DAMAGED))  # not even a magic number
+        stops = np.insert(stops, places, ends)
+        states = np.insert(states, places, np.where(ends - strays < 4, CUT, DAMAGED))  # not even a magic number
     return _Stretches(parts, stops, states)
 
 
@@ -184,12 +184,12 @@ def _records(stretches: _Stretches, read: Callable[[int, int], bytes]) -> Record
     goes_on = ((kinds == _FIRST) | (kinds == _BETWEEN)) & (states == WHOLE)
     if stops[-1] - parts.starts[-1] < 8:  # the file ends before it says which part it is
         kinds[-1] = _LAST if goes_on[-2:-1].any() else _ONLY
-    belongs = (kinds >= _BETWEEN) & np.insert(goes_on[:-1], 0, False)
+    belongs = (kinds >= _BETWEEN) & np.insert((goes_on | (states == DAMAGED))[:-1], 0, False)
     first = np.flatnonzero(~belongs)
     last = np.append(first[1:], len(belongs)) - 1
     starts, sizes = parts.starts[first], stops[last] - parts.starts[first]
-    orphans = (kinds[first] >= _BETWEEN) | goes_on[last]
-    result = np.where(orphans, DAMAGED, states[last]).astype(np.int8)
+    broken = (kinds[first] >= _BETWEEN) | goes_on[last] | (states[first] == DAMAGED)
+    result = np.where(broken, DAMAGED, states[last]).astype(np.int8)
     if goes_on[-1]:
         result[-1] = CUT  # between two parts
     content = np.add.reduceat(lengths, first) + 4 * (last - first)
