@@ -88,7 +88,7 @@ class RecordSource:
         places = zip(*(rows[name].to_pylist() for name in ("file", "offset", "nbytes")), faults, strict=True)
         records = read_stretches(store, ((name, start, count) for name, start, count, fault in places if not fault))
         for fault in faults:
-            yield REASONS[fault] if fault else _image(next(records))
+            yield REASONS[fault] if fault else image_in(next(records))
 
 
 def record_files(store: Store) -> list[str]:
@@ -266,7 +266,8 @@ def _table(records: Records, rows: np.ndarray, file: _File, most: int) -> pa.Tab
     )
 
 
-def _image(record: bytes | ReadFailure) -> bytes | ReadFailure:
+def image_in(record: bytes | ReadFailure) -> bytes | ReadFailure:
+    """The image of a record, or why there is none."""
     if isinstance(record, ReadFailure):
         return record
     try:
