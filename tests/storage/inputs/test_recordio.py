@@ -14,7 +14,7 @@ import pytest
 from ue_ray.errors import ReadFailure, UserError
 from ue_ray.images.codec import decode
 from ue_ray.storage.filesystem import join, open_store, write_bytes
-from ue_ray.storage.inputs import ranges, recordio
+from ue_ray.storage.inputs import pieces, recordio
 from ue_ray.storage.inputs.first_look import first_look
 from ue_ray.storage.inputs.listing import sample_id
 from ue_ray.storage.inputs.open_source import glance, open_source
@@ -290,7 +290,7 @@ def test_neighbours_are_read_together(tmp_path: Path, monkeypatch: pytest.Monkey
     asked.clear()
     assert len(list(source.read(table.take([0, 50, 51, 99, 3])))) == 5
     assert sorted(asked) == [5032, 5032, 5032, 2 * 5032]
-    monkeypatch.setattr(ranges, "REQUEST_BYTES", 20_000)
+    monkeypatch.setattr(pieces, "SPAN_BYTES", 20_000)
     asked.clear()
     assert len(list(source.read(table))) == 100
     assert len(asked) == 34

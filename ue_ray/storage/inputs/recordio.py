@@ -15,7 +15,7 @@ from ue_ray.errors import ReadFailure, UserError, one_line
 from ue_ray.storage.filesystem import join, open_store
 from ue_ray.storage.inputs.listing import NO_LABEL, Listing, ids_of
 from ue_ray.storage.inputs.parquet import CHANGED, MAX_UNNAMED_CLASSES
-from ue_ray.storage.inputs.ranges import read_stretches
+from ue_ray.storage.inputs.pieces import read_pieces
 from ue_ray.storage.inputs.record_file import CUT, DAMAGED, SHORT, WHOLE, Records, find_records, image_of
 from ue_ray.storage.inputs.splits import chosen_split, split_of, splits_of_files
 from ue_ray.storage.inputs.visible import is_visible
@@ -84,10 +84,9 @@ class RecordSource:
 
     def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
         store = open_store(self.uri)
-        faults = rows["fault"].to_pylist()
-        places = zip(*(rows[name].to_pylist() for name in ("file", "offset", "nbytes")), faults, strict=True)
-        records = read_stretches(store, ((name, start, count) for name, start, count, fault in places if not fault))
-        for fault in faults:
+        whole = rows.filter(pc.equal(rows["fault"], WHOLE))
+        records = read_pieces(store, *(whole[name].to_pylist() for name in ("file", "offset", "nbytes")))
+        for fault in rows["fault"].to_pylist():
             yield REASONS[fault] if fault else image_in(next(records))
 
 

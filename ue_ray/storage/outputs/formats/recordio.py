@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from ue_ray.errors import ReadFailure, UserError
 from ue_ray.images.quality import Likeness
-from ue_ray.storage.inputs.ranges import read_stretches
+from ue_ray.storage.inputs.pieces import read_pieces
 from ue_ray.storage.inputs.record_file import HEADER, framed, image_of
 from ue_ray.storage.inputs.recordio import image_in
 from ue_ray.storage.outputs.formats.base import Entry, Format, Place, Reader, Writer
@@ -113,9 +113,8 @@ class RecordIOReader(Reader):
         return pa.table(columns | {"nbytes": index["bytes"], "records": index["file"]})
 
     def images(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
-        places = zip(*(rows[name].to_pylist() for name in ("records", "offset", "size")), strict=True)
-        for record in read_stretches(self.store, places):
-            yield image_in(record)
+        places = (rows[name].to_pylist() for name in ("records", "offset", "size"))
+        yield from map(image_in, read_pieces(self.store, *places))
 
 
 def _keys(offsets: list[int]) -> str:
