@@ -10,6 +10,8 @@ from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_split
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.inputs.hub import check_hub
+from ue_ray.storage.inputs.imagenet import ImageNetFolder, imagenet_source, with_readable_names
+from ue_ray.storage.inputs.imagenet_tars import ImageNetTars
 from ue_ray.storage.inputs.labels import check_rule, is_parquet, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.parquet import ParquetSource, parquet_files
@@ -36,6 +38,7 @@ def open_source(
     - one of BUILTINS, by name (write ``./mnist5k`` for a folder of that name);
     - a Parquet file (``.parquet`` or ``.pq``);
     - an output of this toolkit, if it is committed: its protected images, in whatever format;
+    - ImageNet as it is downloaded: ``imagenet_source`` has its forms;
     - a RecordIO file (``.rec``), or a folder with some directly in it;
     - a folder of Parquet files (no other file inside a folder of it; hidden and ``_`` names do not count);
     - any other folder: a folder of class folders, or of ``train``, ``test`` and the like with the same class folders.
@@ -71,6 +74,9 @@ def open_source(
         if kind == fs.FileType.NotFound:
             raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)})")
         is_folder = kind == fs.FileType.Directory
+        if (imagenet := imagenet_source(uri, store, labels, split, follow_links)) is not None:
+            _refuse(f"{uri}: is not Parquet", columns)
+            return imagenet
         if not is_folder and not is_parquet(store.root) and not is_record_file(store.root):
             raise UserError(
                 f"{uri}: is a file; expected a .parquet or .rec file, or a folder (of class folders or of such files)"
@@ -105,7 +111,7 @@ def open_source(
         if chosen and store.leads_out(chosen) and not follow_links:
             raise UserError(f"{uri}: {chosen} is a link that leads outside the input: --follow-links follows it")
         place = join(uri, chosen) if chosen else uri
-        return FolderSource(place, split=chosen, splits=splits, follow_links=follow_links)
+        return with_readable_names(FolderSource(place, split=chosen, splits=splits, follow_links=follow_links))
     except (OSError, ValueError) as error:  # ValueError: a name that Arrow cannot say
         raise UserError(f"{uri}: cannot be read: {one_line(error)}") from error
 
@@ -122,7 +128,7 @@ def keep_apart(output: str, reads: Mapping[str, str | None]) -> None:
 
 def glance(source: Source) -> None:
     """Raises UserError for what a first look shows that it cannot be protected: before anything starts."""
-    if isinstance(source, FolderSource | ParquetSource | RecordSource):
+    if isinstance(source, FolderSource | ParquetSource | RecordSource | ImageNetTars | ImageNetFolder):
         source.glance()
 
 
