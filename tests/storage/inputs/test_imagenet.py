@@ -347,7 +347,7 @@ def test_tars_that_are_no_imagenet(tmp_path: Path):
 
 
 @pytest.mark.store
-def test_in_a_bucket(bucket: str, tmp_path: Path):
+def test_imagenet_in_a_bucket(bucket: str, tmp_path: Path):
     kaggle(tmp_path)
     for path in tmp_path.rglob("*"):
         if path.is_file():

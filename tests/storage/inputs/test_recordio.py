@@ -100,7 +100,7 @@ def test_elsewhere_than_on_disk():
 
 
 @pytest.mark.store
-def test_in_a_bucket(bucket: str, tmp_path: Path):
+def test_record_files_in_a_bucket(bucket: str, tmp_path: Path):
     for name in ("train.rec", "train.idx", "property"):
         write_bytes(join(bucket, "faces", name), (GOLDEN / "faces" / name).read_bytes())
     local = open_source(str(GOLDEN / "faces")).list()
@@ -215,10 +215,11 @@ def test_property_says_how_many_classes_there_are(faces: Path):
     assert open_source(str(faces)).list().class_names == list("01234")
     (faces / "property").write_text("2,16,16")
     assert "property says 2 classes, but there is a label 2" in open_source(str(faces)).list().note
-    (faces / "property").write_text("many")
-    listing = open_source(str(faces)).list()
-    assert "property is not read: expected classes,height,width, such as 10572,112,112" in listing.note
-    assert listing.class_names == ["0", "1", "2"]
+    for text in ("many", "", "3,16", f"{10**12},16,16"):
+        (faces / "property").write_text(text)
+        listing = open_source(str(faces)).list()
+        assert "property is not read: expected classes,height,width, such as 10572,112,112" in listing.note
+        assert listing.class_names == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(

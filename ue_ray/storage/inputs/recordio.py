@@ -178,7 +178,7 @@ def _property(file: _File) -> tuple[int, list[str]]:
     if text is None:
         return 0, []
     numbers = text.decode("utf-8", "replace").strip().split(",")
-    if len(numbers) == 3 and all(number.strip().isdecimal() for number in numbers):
+    if len(numbers) == 3 and all(number.strip().isdecimal() for number in numbers) and int(numbers[0]) <= MOST_LABELS:
         return int(numbers[0]), []
     return 0, [f"{PROPERTY} is not read: expected classes,height,width, such as 10572,112,112"]
 
