@@ -203,7 +203,7 @@ def test_cluster_launcher_fits_rays_schema() -> None:
 
 
 def test_every_import_is_a_declared_dependency() -> None:
-    extras = [requirement for name in ("demo", "mlflow", "wandb") for requirement in EXTRAS[name]]
+    extras = [requirement for name in ("demo", "imagenet", "mlflow", "wandb") for requirement in EXTRAS[name]]
     declared = {canonicalize_name(requirement.name) for requirement in REQUIREMENTS + extras}
     known = {*sys.stdlib_module_names, "ue_ray", "__future__"}
     distributions = packages_distributions()

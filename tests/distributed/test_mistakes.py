@@ -52,7 +52,7 @@ MISTAKES = [
         ["--preset", "photos", "--strength", "max"],
         "unknown strength 'max' of preset photos: choose one of low",
     ),
-    (["--format", "zip"], "unknown format 'zip': choose one of parquet, imagefolder, webdataset"),
+    (["--format", "zip"], "unknown format 'zip': choose one of parquet, imagefolder, webdataset, recordio"),
     (["--encoding", "tiff"], "unknown encoding 'tiff': choose one of png, webp, jpeg"),
     (["--labels", "{{label}}/{{label}}"], "label"),
     (["--num-workers", "0"], "num-workers is 0"),

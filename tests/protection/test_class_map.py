@@ -14,6 +14,14 @@ def test_classes_are_matched_by_the_map_and_else_by_name():
     assert labels_for_artifact(["cat", "dog", "lynx"], KNOWN, class_map).tolist() == [1, 2, 1]
 
 
+@pytest.mark.parametrize("known", ["n02690373", "airliner", "n02690373 airliner"])
+def test_a_class_of_imagenet_may_be_called_by_its_number_its_words_or_both(known):
+    assert labels_for_artifact(["airplane"], ["n01440764", known], {"airplane": "n02690373 airliner"}).tolist() == [1]
+    assert labels_for_artifact([known], ["plane"], {"n02690373 airliner": "plane"}).tolist() == [0]
+    with pytest.raises(UserError, match="no noise for class 'n02690373 airliner'"):
+        labels_for_artifact(["airplane"], ["tench"], {"airplane": "n02690373 airliner"})
+
+
 @pytest.mark.parametrize(
     ("class_map", "said"),
     [

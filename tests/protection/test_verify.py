@@ -158,6 +158,25 @@ def test_a_shorter_file_is_told_by_its_size(copy: Callable[[str], Path]):
     assert verified(output)[0] == [f"data/part-00000.tar: has {size - 512:,} bytes, the manifest records {size:,}"]
 
 
+def test_damaged_records_are_named_and_the_others_read(copy: Callable[[str], Path], photos: Path):
+    output = copy("recordio")
+    path = output / "data" / "part-00000.rec"
+    data = bytearray(path.read_bytes())
+    data[60] ^= 1  # in the first record
+    path.write_bytes(data + b"more")
+    assert verified(output, photos)[0] == [
+        "data/part-00000.rec: 'Bob/1.png': sha256 differs from the index",
+        "data/part-00000.rec: is longer than the index says",
+    ]
+    path.with_suffix(".idx").write_text("0\t0\n")
+    path.unlink()
+    assert verified(output)[0] == [
+        "data/part-00000.idx: is not the index of data/part-00000.rec",
+        "data/part-00000.rec: missing",
+        "index/part-00000.rec.parquet: holds 0 samples, the manifest records 5",
+    ]
+
+
 def test_counts_that_do_not_add_up(copy: Callable[[str], Path]):
     output = copy("parquet")
     recommit(output, lambda manifest: manifest.update(protected=13, rejected_reasons={}))

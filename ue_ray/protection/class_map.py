@@ -10,6 +10,7 @@ import numpy as np
 
 from ue_ray.errors import UserError
 from ue_ray.storage.filesystem import absolute, read_bytes
+from ue_ray.storage.inputs.imagenet_labels import SYNSET
 
 SHIPPED = Path(__file__).parents[1] / "experiments" / "class_maps"
 ClassMap = Mapping[str, str]  # a class of the images -> the class whose noise they get
@@ -41,9 +42,11 @@ def labels_for_artifact(
 ) -> np.ndarray:
     """Each class of a data set -> its index among the artifact's ``known`` classes: by ``class_map``, or by its name.
 
-    A class that ``protects`` says is not protected needs none, and has NO_NOISE. Raises UserError for another that the
+    A name ``n02690373 airliner`` in the map is the class of ImageNet that the others call so, n02690373 or airliner. A
+    class that ``protects`` says is not protected needs none, and has NO_NOISE. Raises UserError for another that the
     artifact does not know, and for one of the map's that is not in the data.
     """
+    class_map = {_called(name, class_names): _called(noise, known) for name, noise in class_map.items()}
     if foreign := [name for name in class_map if name not in class_names]:
         raise UserError(f"--class-map: the images have no class {foreign[0]!r}: they have {_some(class_names)}")
     index_of = {name: index for index, name in enumerate(known)}
@@ -55,6 +58,14 @@ def labels_for_artifact(
             f"missing): it was crafted on {_some(known)}; --class-map says which class gets which noise"
         )
     return np.array([index_of.get(name, NO_NOISE) for name in noise_of], np.int64)
+
+
+def _called(name: str, names: Sequence[str]) -> str:
+    """What ``names`` call a class of ImageNet; any other name as it is."""
+    synset, _, words = name.partition(" ")
+    if name in names or not SYNSET.fullmatch(synset):
+        return name
+    return next((other for other in (synset, words) if other in names), name)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -43,7 +43,7 @@ class OutputOptions:
         "finished); overwrite (remove what this tool wrote there). Default: refuse.",
         "refuse",
     )
-    format: str = option("Layout: parquet, imagefolder or webdataset. Default: parquet.", "parquet")
+    format: str = option("Layout: parquet, imagefolder, webdataset or recordio. Default: parquet.", "parquet")
     encoding: str = option(
         "png; webp (lossless, smaller); or jpeg, which takes part of the noise away and breaks the budget: both are "
         "measured and reported. Default: png.",

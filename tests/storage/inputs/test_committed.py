@@ -42,7 +42,7 @@ def test_images_are_those_that_were_written_in_any_order(outputs: Path, format: 
     source = open_source(str(outputs / format))
     rows = source.list().table
     images = list(source.read(rows))
-    name = {"parquet": "row", "imagefolder": "path", "webdataset": "offset"}[format]
+    name = {"parquet": "row", "imagefolder": "path", "webdataset": "offset", "recordio": "offset"}[format]
     assert name in rows.column_names
     order = np.random.default_rng(0).permutation(len(images))
     assert list(source.read(rows.take(order))) == [images[row] for row in order]
@@ -89,7 +89,11 @@ def test_an_image_that_is_damaged_or_gone_takes_no_other_with_it(photos: Path, f
     uri = make_output(photos, f"memory://damaged/{format}", format).uri
     source = open_source(uri)
     rows = source.list().table
-    name = {"parquet": "data/part-00001.parquet", "webdataset": "data/part-00001.tar"}.get(format, "data/ada/4.png")
+    name = {
+        "parquet": "data/part-00001.parquet",
+        "webdataset": "data/part-00001.tar",
+        "recordio": "data/part-00001.rec",
+    }.get(format, "data/ada/4.png")
     write_bytes(join(uri, name), read_bytes(join(uri, name))[:40])
     found = list(source.read(rows))
     lost = [place for place, image in enumerate(found) if isinstance(image, ReadFailure) or len(image) == 40]
@@ -106,6 +110,7 @@ def test_an_image_that_is_damaged_or_gone_takes_no_other_with_it(photos: Path, f
         ("parquet", "data/part-00000.parquet"),
         ("imagefolder", "index/part-00000.parquet"),
         ("webdataset", "data/part-00000.tar"),
+        ("recordio", "index/part-00000.rec.parquet"),
     ],
 )
 @pytest.mark.parametrize("damage", ["cut", "gone", "noise"])

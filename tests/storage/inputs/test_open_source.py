@@ -67,7 +67,7 @@ def test_a_place_that_does_not_exist_lists_the_names(tmp_path: Path, monkeypatch
 
 def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path):
     place(tmp_path, "images.zip")
-    with pytest.raises(UserError, match=r"images.zip: is a file; expected a .parquet or .tar file, or a folder"):
+    with pytest.raises(UserError, match=r"images.zip: is a file; expected a .parquet, .tar or .rec file, or a folder"):
         open_source(str(tmp_path / "images.zip"))
 
 

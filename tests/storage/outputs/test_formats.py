@@ -1,4 +1,4 @@
-"""The three formats: the same promises, tested in one table; and how other tools read them."""
+"""The formats: the same promises, tested in one table; and how other tools read them."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from ue_ray.images.codec import decode, encode
 from ue_ray.images.quality import Likeness
 from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.listing import sample_id
+from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.outputs.formats import FORMATS, format_of, shared_names
 from ue_ray.storage.outputs.formats.base import Entry
 from ue_ray.storage.outputs.shards import ShardRecord, ShardWriter
@@ -113,7 +114,7 @@ def test_a_shard_elsewhere_than_on_disk(format: str):
     record = write(root, format)
     store = open_store(root)
     assert store.info(record.files[0].name).size == record.files[0].bytes
-    assert len(list(store.walk("data"))) == (5 if format == "imagefolder" else 1)
+    assert len(list(store.walk("data"))) == {"imagefolder": 5, "recordio": 2}.get(format, 1)
 
 
 @every_format
@@ -149,7 +150,9 @@ def test_a_link_planted_in_the_output_is_not_followed(tmp_path: Path, format: st
     link = tmp_path / "out" / folder
     link.parent.mkdir(parents=True)
     link.symlink_to(outside)
-    used = {"data", "data/Cat", "data/Cat/deep", "index"} if format == "imagefolder" else {"data"}
+    used = {"imagefolder": {"data", "data/Cat", "data/Cat/deep", "index"}, "recordio": {"data", "index"}}.get(
+        format, {"data"}
+    )
     if folder in used | {"rejected"}:
         with pytest.raises(RunError, match=f"{folder}: is a link"):
             write(str(tmp_path / "out"), format, rejected=1)
@@ -217,6 +220,31 @@ def test_webdataset_groups_a_tar_by_the_name_up_to_its_first_dot(tmp_path: Path)
         }
 
 
+def test_a_record_file_is_byte_for_byte_mxnets(tmp_path: Path):
+    """Of ``tests/storage/recordio/make.py``, which wrote the same with MXNet's own writer."""
+    magic = bytes.fromhex("0a23d7ce")
+    images = [bytes([number]) * number for number in range(1, 6)] + [
+        b"image\0\0\0" + 2 * magic + b"1234" + magic + b"end"
+    ]
+    with ShardWriter(str(tmp_path), 0, ["a", "b", "c"], "recordio") as writer:
+        for row, image in enumerate(images):
+            writer.add_protected(f"{row:032x}", image, f"a/{row}.png", row % 3)
+    for ending in ("rec", "idx"):
+        golden = Path(__file__).parent.parent / "recordio" / "written" / f"part.{ending}"
+        assert (tmp_path / "data" / f"part-00000.{ending}").read_bytes() == golden.read_bytes()
+    assert [entry.image for entry in read(str(tmp_path), writer.close()) if isinstance(entry, Entry)] == images
+
+
+def test_record_files_are_an_input_of_their_own(tmp_path: Path):
+    """For who has copied them alone: labels and images, but other keys."""
+    for index in range(2):
+        write(str(tmp_path), "recordio", index=index)
+    source = open_source(str(tmp_path / "data"))
+    listing = source.list()
+    assert listing.labels().tolist() == [label_of(key) for key in KEYS] * 2
+    assert list(source.read(listing.table)) == [image_of(key) for key in KEYS] * 2
+
+
 def test_each_format_says_how_like_its_original_an_image_is(tmp_path: Path):
     for format in FORMATS:
         with ShardWriter(str(tmp_path / format), 0, CLASSES, format) as writer:
@@ -224,12 +252,13 @@ def test_each_format_says_how_like_its_original_an_image_is(tmp_path: Path):
     rows = [
         *pq.read_table(tmp_path / "parquet" / "data").to_pylist(),
         *pq.read_table(tmp_path / "imagefolder" / "index").to_pylist(),
+        *pq.read_table(tmp_path / "recordio" / "index").to_pylist(),
     ]
     with tarfile.open(tmp_path / "webdataset" / "data" / "part-00000.tar") as tar:
         facts = tar.extractfile(tar.getmembers()[2])
         assert facts
         rows.append(json.loads(facts.read()))
-    assert [(row["psnr"], row["ssim"]) for row in rows] == [(34.5, 0.9)] * 3
+    assert [(row["psnr"], row["ssim"]) for row in rows] == [(34.5, 0.9)] * 4
 
 
 def test_names_end_in_the_encoding(tmp_path: Path):
@@ -259,6 +288,8 @@ def test_a_parquet_has_the_keys_and_no_names(tmp_path: Path):
         ("data/part-00003.parquet", "parquet"),
         ("data/part-00003.tar", "webdataset"),
         ("index/part-00003.parquet", "imagefolder"),
+        ("index/part-00003.rec.parquet", "recordio"),
+        ("data/part-00003.rec", None),
         ("rejected/part-00003.parquet", None),
         ("manifest.json", None),
     ],

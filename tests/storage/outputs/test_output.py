@@ -23,11 +23,11 @@ def output(tmp_path: Path) -> Output:
     return output
 
 
-def write_shards(output: Output, count: int = 2) -> list[ShardRecord]:
+def write_shards(output: Output, count: int = 2, format: str = "parquet") -> list[ShardRecord]:
     """Each shard: 3 protected, 1 rejected."""
     records = []
     for index in range(count):
-        with ShardWriter(output.uri, index, ["cat", "dog"]) as writer:
+        with ShardWriter(output.uri, index, ["cat", "dog"], format) as writer:
             for row in range(3):
                 writer.add_protected(f"{index}-{row}", b"png", "x", row % 2)
             writer.add_rejected(f"{index}-bad", "bad", "empty file")
@@ -62,6 +62,21 @@ def test_counts_that_differ_are_not_committed(output: Output, inputs: int, diffe
         output.commit(inputs, write_shards(output), {})
     assert not output.is_committed()
     assert not (Path(output.uri) / "manifest.json").exists()
+
+
+def test_files_beside_the_recorded_ones_must_be_there(output: Output):
+    records = write_shards(output, format="recordio")
+    beside = Path(output.uri) / "data" / "part-00001.idx"
+    text = beside.read_bytes()
+    beside.rename(beside.with_name("part-00002.idx"))
+    with pytest.raises(CommitError, match=r"data/part-00001.idx is recorded but missing"):
+        output.commit(8, records, {})
+    beside.write_bytes(text)
+    with pytest.raises(CommitError, match=r"data/part-00002.idx is there but in no record"):
+        output.commit(8, records, {})
+    beside.with_name("part-00002.idx").unlink()
+    output.commit(8, records, {})
+    assert output.is_committed()
 
 
 def test_a_missing_a_short_and_an_unrecorded_file_are_not_committed(output: Output):

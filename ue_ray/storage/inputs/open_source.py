@@ -11,10 +11,13 @@ from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_sourc
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.inputs.hub import check_hub
+from ue_ray.storage.inputs.imagenet import ImageNetFolder, imagenet_source, with_readable_names
+from ue_ray.storage.inputs.imagenet_tars import ImageNetTars
 from ue_ray.storage.inputs.labels import check_rule, is_parquet, is_table
 from ue_ray.storage.inputs.listing import Listing, Source
 from ue_ray.storage.inputs.parquet import ParquetSource, parquet_files
 from ue_ray.storage.inputs.patterns import may_hold, split_pattern
+from ue_ray.storage.inputs.recordio import RecordSource, is_record_file, record_files, record_source
 from ue_ray.storage.inputs.selection import ClassChoice, SelectedSource, Selection
 from ue_ray.storage.inputs.splits import chosen_split, splits_of_files, splits_of_folder
 from ue_ray.storage.inputs.tar_files import is_tar, refuse_compressed, tar_files
@@ -77,6 +80,8 @@ def find_source(
     - a Parquet file (``.parquet`` or ``.pq``), or a WebDataset tar (``.tar``);
     - a pattern of tars, where nothing is called so: ``train-{000000..000147}.tar``, ``shards/*.tar``;
     - an output of this toolkit, if it is committed: its protected images, in whatever format;
+    - ImageNet as it is downloaded: ``imagenet_source`` has its forms;
+    - a RecordIO file (``.rec``), or a folder with some directly in it;
     - a folder of tars, with no image in it (what else lies beside them does not count);
     - a folder of Parquet files (no other file inside a folder of it; hidden and ``_`` names do not count);
     - any other folder: a folder of class folders, or of ``train``, ``test`` and the like with the same class folders.
@@ -119,17 +124,26 @@ def find_source(
             own = {"--labels": labels} | columns | field | {"--split": split}
             _refuse(f"{uri}: is an output with labels of its own", own)
             return OutputSource(uri)
+        exists = kind != fs.FileType.NotFound
+        if exists and (imagenet := imagenet_source(uri, store, labels, split, follow_links)) is not None:
+            _refuse(f"{uri}: is ImageNet", columns | field)
+            return imagenet
+        records = record_files(store) if is_folder else []
+        if records or (exists and not is_folder and is_record_file(store.root)):
+            _refuse(f"{uri}: is RecordIO with labels of its own", {"--labels": labels} | columns | field)
+            _refuse(f"{uri}: is RecordIO", {"--follow-links": follow_links or None})
+            return record_source(uri, records, split)
         if (tars := _tars(uri, store, kind, labels, label_field, split, follow_links)) is not None:
             _refuse(f"{uri}: is not Parquet", columns)
             return tars
-        if kind == fs.FileType.NotFound:
+        if not exists:
             pattern = "; a pattern names tars, and ends in .tar" if split_pattern(uri) else ""
             raise UserError(f"{uri}: does not exist, nor is it a built-in data set ({', '.join(BUILTINS)}){pattern}")
         _refuse(f"{uri}: is no WebDataset tar", field)
         if not is_folder and not is_parquet(store.root):
             raise UserError(
-                f"{uri}: is a file; expected a .parquet or .tar file, or a folder (of class folders, or of .parquet or "
-                f".tar files)"
+                f"{uri}: is a file; expected a .parquet, .tar or .rec file, or a folder (of class folders, or of such "
+                f"files)"
             )
         names = parquet_files(store, follow_links) if is_folder else []
         if names or not is_folder:
@@ -153,7 +167,7 @@ def find_source(
         if chosen and store.leads_out(chosen) and not follow_links:
             raise UserError(f"{uri}: {chosen} is a link that leads outside the input: --follow-links follows it")
         place = join(uri, chosen) if chosen else uri
-        return FolderSource(place, split=chosen, splits=splits, follow_links=follow_links)
+        return with_readable_names(FolderSource(place, split=chosen, splits=splits, follow_links=follow_links))
     except (OSError, ValueError) as error:  # ValueError: a name that Arrow cannot say
         raise UserError(f"{uri}: cannot be read: {one_line(error)}") from error
 
@@ -177,7 +191,9 @@ def glance(source: Source, only: ClassChoice | None = None) -> None:
     if isinstance(source, SelectedSource):
         choices.insert(0, source.selection.classes)
         source = source.source
-    if isinstance(source, FolderSource | ParquetSource | WebDatasetSource):
+    if isinstance(
+        source, FolderSource | ParquetSource | WebDatasetSource | RecordSource | ImageNetTars | ImageNetFolder
+    ):
         source.glance()
     if isinstance(source, FolderSource) and source.labels is None and any(choices):
         names: Sequence[str] = source.folders()
@@ -187,7 +203,7 @@ def glance(source: Source, only: ClassChoice | None = None) -> None:
 
 def has_own_labels(source: Source) -> bool:
     """Whether ``open_source`` refuses other labels for what ``source`` reads."""
-    return isinstance(source, BuiltinSource | OutputSource)
+    return isinstance(source, BuiltinSource | OutputSource | RecordSource)
 
 
 def _tars(

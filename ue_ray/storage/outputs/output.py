@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ue_ray.errors import RunError, UserError, one_line
 from ue_ray.storage.filesystem import open_store
+from ue_ray.storage.outputs.formats import files_beside
 from ue_ray.storage.outputs.layout import MANIFEST, OURS, OWNER, PART, PREVIEW, RECORDED, RUN, SUCCESS, WORK
 from ue_ray.storage.outputs.shards import ShardRecord
 
@@ -217,12 +218,14 @@ class Output:
             for info in self._store.entries(folder):
                 if info.is_file and info.base_name.startswith(PART):
                     found[f"{folder}/{info.base_name}"] = info.size
-        for name, size in recorded.items():
+        beside = [name for record in recorded for name in files_beside(record)]
+        for name in (*recorded, *beside):
             if name not in found:
                 raise CommitError(f"{self.uri}: {name} is recorded but missing")
+        for name, size in recorded.items():
             if found[name] != size:
                 raise CommitError(f"{self.uri}: {name} has {found[name]} bytes, but {size} are recorded")
-        if unknown := sorted(found.keys() - recorded.keys()):
+        if unknown := sorted(found.keys() - recorded.keys() - set(beside)):
             raise CommitError(f"{self.uri}: {unknown[0]} is there but in no record; a reader would take it for data")
 
 

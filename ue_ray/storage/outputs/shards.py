@@ -100,7 +100,8 @@ class ShardWriter:
         shared: np.ndarray = NO_HASHES,
     ) -> None:
         self._format = FORMATS[format]
-        self._place = Place(root_uri, Names(class_names, extension, bool(self._format.dots), shared))
+        names = Names(class_names, extension, bool(self._format.dots), shared)
+        self._place = Place(root_uri, names, [pattern.format(index) for pattern in self._format.beside])
         self.index = index
         self.renamed: dict[str, str] = {}
         self.extensions = Counter[str]()
@@ -186,7 +187,8 @@ class ShardWriter:
 
     def _publish_data(self) -> FileRecord | None:
         if self._data is None:
-            self._place.remove(self._data_name)  # of a former attempt at this shard that ended otherwise
+            for name in (self._data_name, *self._place.beside):  # of a former attempt that ended otherwise
+                self._place.remove(name)
             return None
         self._data.close()
         record = _file_record(self._data_name, self._protected + self._passed, self._data.staging)

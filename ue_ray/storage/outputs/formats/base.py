@@ -1,7 +1,7 @@
 """What every format is: one recorded file a shard, written and read one image at a time."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -25,10 +25,12 @@ class Entry:
 
 
 class Place:
-    """The output that a shard is written to: where its files go, and the ``names`` of the images' own."""
+    """The output that a shard is written to: where its files go, the ``names`` of the images' own, and the files that
+    lie ``beside`` the recorded one."""
 
-    def __init__(self, root_uri: str, names: Names) -> None:
+    def __init__(self, root_uri: str, names: Names, beside: Sequence[str] = ()) -> None:
         self.names = names
+        self.beside = beside
         self._store = open_store(root_uri)
 
     def staged(self, name: str) -> AbstractContextManager[str]:
@@ -111,9 +113,11 @@ class Format:
     """How one shard's protected images are written and read; ``pattern`` names the recorded file by its index.
 
     ``dots``: whether the stem of an image's own name may hold dots; None where images have no names of their own.
+    ``beside``: patterns of the files that a recorded file refers to by the shard's index.
     """
 
     pattern: str
     writer: type[Writer]
     reader: type[Reader]
     dots: bool | None
+    beside: tuple[str, ...] = ()
