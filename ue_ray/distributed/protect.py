@@ -250,11 +250,11 @@ def next_steps(job: Job) -> list[str]:
 
 
 def _described(config: NoiseConfig) -> list[str]:
-    network = config.options.get("surrogate")
+    network, own = config.options.get("surrogate"), METHODS[config.method].budget
     return [
         config.method,
         config.granularity,
-        f"epsilon {config.budget.epsilon * 255:g}/255 ({config.budget.norm})",
+        str(config.budget) if own else f"epsilon {config.budget}",
         *([f"surrogate {network} at {config.image_size}x{config.image_size}"] if network else []),
-        f"delta on {config.canvas}x{config.canvas}",
+        *([] if own else [f"delta on {config.canvas}x{config.canvas}"]),
     ]

@@ -211,8 +211,7 @@ class FileChecker:
         change = torch.from_numpy(image.astype(np.int16) - original.image).unsqueeze(0)
         largest = int(change.abs().max()) / 255
         if self.budget and not self.budget.holds(size := float(self.budget.size(change))):
-            allowed = f"{255 * self.budget.epsilon:g}/255 ({self.budget.norm})"
-            return largest, f"changed by {255 * size:.2f}/255, the budget is {allowed}"
+            return largest, f"changed by {self.budget.size_text(size)}, the budget is {self.budget}"
         return largest, ""
 
 
