@@ -187,7 +187,8 @@ def _weakness(card: NoiseArtifact, checked: SelfCheck | None) -> list[str]:
     if used is not None and used < LEAST_USED:
         found.append(f"the noise takes {used:.0%} of its budget; --max-rounds lets it go on")
     if checked and checked.weak:
-        found.append(f"{checked}; more images, another --method or a larger --epsilon may help")
+        larger = "" if METHODS[card.config.method].budget else " or a larger --epsilon"
+        found.append(f"{checked}; more images, another --method{larger} may help")
     return found
 
 

@@ -73,7 +73,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     last, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:
         raise mistake
-    progress.done(_round_text(Round(**last), config) if last else "nothing to optimise")
+    progress.done(_round_text(Round(**last), config) if last else "one pass over the images")
 
 
 def while_it_moves(attempt: Callable[[], Any], reached: Callable[[], Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,13 @@ class OPS(NoiseMethod):
         places, colours = self._chosen(*self._sums(windows))
         tensors = {"places": torch.from_numpy(places), "colours": torch.from_numpy(colours)}
         seconds = time.perf_counter() - started
-        record = {"goal": EVERY_IMAGE, "stopped_by": EVERY_IMAGE, "error": None, "rounds": [], "seconds": seconds}
+        record: dict[str, Any] = {
+            "goal": EVERY_IMAGE,
+            "stopped_by": EVERY_IMAGE,
+            "error": None,
+            "rounds": [],
+            "seconds": seconds,
+        }
         return NoiseArtifact(self.config, tensors, record=record) if rank() == 0 else None
 
     def _sums(self, windows: Windows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
