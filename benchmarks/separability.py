@@ -20,6 +20,7 @@ images: a victim of one layer. Accuracies are of images kept back, in [0, 1].
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
 import time
@@ -112,7 +113,8 @@ def begun(options: Options, file: Path) -> dict[str, Any]:
     settings["handlings"] = list(options.handlings)
     if file.exists() and (earlier := json.loads(file.read_text()))["settings"] == settings:
         return dict(earlier)
-    command = shlex.join(["python", "benchmarks/separability.py", *sys.argv[1:]])
+    places = [re.sub(r"^/.*/", "", part) for part in sys.argv[1:]]
+    command = shlex.join(["python", "benchmarks/separability.py", *places])
     return {"command": command, "settings": settings, "machine": machine(), "versions": versions(), "noises": {}}
 
 
