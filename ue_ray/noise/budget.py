@@ -71,13 +71,8 @@ class Budget:
     def _most_changed(self, delta: Tensor) -> Tensor:
         """``delta`` where its epsilon largest pixels are, zero elsewhere."""
         flat = delta.flatten(2)
-        kept = (
-            flat.abs()
-            .amax(1)
-            .topk(min(int(self.epsilon), flat.shape[2]), dim=1)
-            .indices[:, None]
-            .expand(-1, flat.shape[1], -1)
-        )
+        largest = flat.abs().amax(1).topk(min(int(self.epsilon), flat.shape[2]), dim=1).indices
+        kept = largest[:, None].expand(-1, flat.shape[1], -1)
         return flat.new_zeros(flat.shape).scatter(2, kept, flat.gather(2, kept)).view_as(delta)
 
     def direction(self, gradient: Tensor) -> Tensor:
@@ -142,6 +137,5 @@ class Budget:
     def __str__(self) -> str:
         if self.norm == "unbounded":
             return "unbounded"
-        return (
-            f"{self.size_text(self.epsilon) if self.norm == 'l0' else f'{LEVELS * self.epsilon:g}/255'} ({self.norm})"
-        )
+        allowed = self.size_text(self.epsilon) if self.norm == "l0" else f"{LEVELS * self.epsilon:g}/255"
+        return f"{allowed} ({self.norm})"
