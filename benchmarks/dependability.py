@@ -98,7 +98,7 @@ class Options:
     forms: tuple[str, ...] = ("class-wise", "sample-wise")
     processes: int = 2
     device: str = "cpu"
-    minutes: float = 1e9
+    minutes: float = 1e6
     """after which no victim is begun"""
     epochs: int = RECIPES["fast"].epochs
 
