@@ -38,6 +38,7 @@ from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.artifact import NoiseArtifact
+from ue_ray.noise.methods import METHODS
 from ue_ray.storage.inputs.open_source import open_source
 from ue_ray.storage.inputs.samples import Sample, decode_rows
 
@@ -48,7 +49,8 @@ FAMILIES = ("resnet9", "vgg11", "whitened-resnet9")
 @dataclass(frozen=True)
 class DataSet:
     """``folder``: below --data, or a built-in name. ``classes``: those taken, None: all. ``noise``: options of all
-    methods; ``own``: of one. ``per_class``: training images of a class at most. ``victims``: networks."""
+    methods that have no budget of their own; ``own``: of one. ``per_class``: training images of a class at most.
+    ``victims``: networks."""
 
     folder: str
     classes: tuple[int, ...] | None
@@ -189,12 +191,13 @@ def protected(options: Options, train: LabelledImages, victim: Victim) -> tuple[
     protector = ue_ray.Protector(artifact, options.device)
     parts = np.array_split(np.arange(len(train)), max(1, len(train) // 1000))
     images = np.concatenate([np.stack(protector.protect(*rows_of(train, part))) for part in parts])
+    seconds = {"craft_seconds": round(artifact.record["craft_seconds"], 2)}
+    if METHODS[victim.method].budget:
+        return replace(train, images=images), seconds
     middle = np.full_like(train.images[:500], 128)
     drawn = protector.protect(middle, train.labels[:500], train.sample_ids[:500])
     used = float(np.abs(np.stack(drawn).astype(int) - 128).mean() / 255 / artifact.config.budget.epsilon)
-    return replace(train, images=images), {
-        "craft_seconds": round(artifact.record["craft_seconds"], 2), "used_share": round(used, 3)
-    }  # fmt: skip
+    return replace(train, images=images), seconds | {"used_share": round(used, 3)}
 
 
 def rows_of(data: LabelledImages, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -213,7 +216,7 @@ def crafted(options: Options, train: LabelledImages, victim: Victim) -> NoiseArt
             artifact = ue_ray.craft(
                 train.images, train.labels, victim.method, class_names=train.class_names, seed=victim.noise_seed,
                 sample_ids=train.sample_ids, granularity=victim.granularity, device=options.device,
-                **chosen.noise, **chosen.own.get(victim.method, {}),
+                **({} if METHODS[victim.method].budget else chosen.noise), **chosen.own.get(victim.method, {}),
             )  # fmt: skip
             artifact.record["craft_seconds"] = time.perf_counter() - started
             artifact.save(str(place))

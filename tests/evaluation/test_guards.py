@@ -144,6 +144,17 @@ CASES = {
         [("budget_broken", "warning", "budget broken: the largest change is 9/255, epsilon is 8/255")],
     ),
     "no linf budget in another norm": (results(*SOUND, max_abs_delta=9 / 255, norm="l2", epsilon=1.0), []),
+    "one pixel may move all the way": (results(*SOUND, max_abs_delta=1.0, norm="l0", epsilon=1), []),
+    "no control where there is no bound": (
+        results(*SOUND, max_abs_delta=1.0, norm="unbounded", epsilon=1),
+        [
+            (
+                "no_control",
+                "note",
+                "the change has no bound, so there is no random noise of the same budget to compare with",
+            )
+        ],
+    ),
     "control protects as well": (
         results(*with_runs(control=run("control", [0.15] * 8))),
         [

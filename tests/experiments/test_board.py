@@ -61,6 +61,15 @@ def test_a_mistake_is_said_before_anything_starts(tmp_path, given, said):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_budget_of_its_own_is_kept(tmp_path):
+    methods = ["ops", "cuda:kernel-size=9", "lsp"]
+    assert (
+        resolve("board", str(tmp_path / "out"), {"methods": methods, "epsilon": "4/255"}).experiment.methods == methods
+    )
+    with pytest.raises(UserError, match="--methods: 'ops:epsilon=8/255': --epsilon does not go with method ops"):
+        resolve("board", str(tmp_path / "out"), {"methods": ["ops:epsilon=8/255"]})
+
+
 def test_its_options_are_for_it_alone(tmp_path):
     with pytest.raises(UserError, match="--methods is for the board: mixtures has no use for it"):
         resolve("mixtures", str(tmp_path / "out"), {"methods": ["lsp"]})

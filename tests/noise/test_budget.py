@@ -19,7 +19,9 @@ def test_other_epsilons_are_refused_in_one_line(text):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("epsilon", "norm"), [(8.0, "linf"), (0.5 / 255, "linf"), (0.1, "l1")])
+@pytest.mark.parametrize(
+    ("epsilon", "norm"), [(8.0, "linf"), (0.5 / 255, "linf"), (0.1, "l1"), (0, "l0"), (1.5, "l0"), (0.5, "unbounded")]
+)
 def test_budgets_that_make_no_sense_are_refused(epsilon, norm):
     with pytest.raises(UserError):
         Budget(epsilon, norm)
@@ -67,3 +69,28 @@ def test_projection_leaves_what_is_inside_alone():
     inside = torch.tensor([0.01, -0.02]).view(1, 1, 1, 2)
     assert torch.equal(Budget(8 / 255).project(inside), inside)
     assert torch.equal(Budget(0.1, "l2").project(inside), inside)
+
+
+def test_l0_counts_pixels_and_keeps_those_that_change_most():
+    budget = Budget(2, "l0")
+    delta = torch.zeros(1, 3, 4, 4)
+    delta[0, 0, 1, 2], delta[0, 2, 3, 3], delta[0, :, 0, 0] = -0.9, 0.5, 0.1
+    kept = budget.project(delta)
+    assert kept.abs().amax(1).nonzero().tolist() == [[0, 1, 2], [0, 3, 3]]
+    assert kept[0, 0, 1, 2] == delta[0, 0, 1, 2]
+    change = budget.round(delta).permute(0, 2, 3, 1)
+    assert change.min() == -230  # -0.9 x 255
+    assert budget.size(change).tolist() == [2]
+    assert budget.holds(2)
+    assert not budget.holds(3)
+    assert (budget.size_text(1), budget.size_text(3), str(budget)) == ("1 pixel", "3 pixels", "2 pixels (l0)")
+
+
+def test_what_is_unbounded_is_measured_by_its_largest_change_and_called_so():
+    budget = Budget(1, "unbounded")
+    delta = torch.tensor([0.9, -1.0]).view(1, 1, 1, 2)
+    assert torch.equal(budget.project(delta), delta)
+    assert budget.size(budget.round(delta)).tolist() == [1.0]
+    assert budget.holds(1.0)
+    assert str(budget) == "unbounded"
+    assert str(Budget(8 / 255)) == "8/255 (linf)"

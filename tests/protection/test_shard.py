@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -32,11 +33,11 @@ def folder(tmp_path):
     return tmp_path
 
 
-def protector(folder, output, **options):
+def protector(folder, output, method="random", **options):
     handling = Handling(**options)
     source = open_source(str(folder / "in"))
     listing = source.list()
-    artifact = NoiseArtifact(config_for("random", "class-wise", "online", Budget(8 / 255)))
+    artifact = NoiseArtifact(config_for(method, "class-wise", "online", Budget(8 / 255)))
     shards = ShardProtector(
         source,
         listing.class_names,
@@ -195,6 +196,18 @@ def test_an_output_outside_the_budget_stops_the_run(folder, monkeypatch):
     with pytest.raises(BudgetBroken, match=r"changed by .* the budget is"):
         shards.protect(0, listing.table)
     assert not list((folder / "out").rglob("*.parquet"))
+
+
+def test_more_pixels_than_one_stop_the_run(folder, monkeypatch):
+    shards, listing = protector(folder, "out")
+    monkeypatch.setattr(shards, "config", replace(shards.config, budget=Budget(1, "l0")))
+    with pytest.raises(BudgetBroken, match=r"3/0.png: changed by 3\d\d pixels, the budget is 1 pixel \(l0\)"):
+        shards.protect(0, listing.table)
+
+
+def test_a_change_without_a_bound_is_measured(folder):
+    shards, listing = protector(folder, "out", method="cuda")
+    assert shards.protect(0, listing.table).change.largest > 32 / 255
 
 
 def test_a_lossless_output_that_is_not_what_was_encoded_stops_the_run(folder, monkeypatch):

@@ -220,6 +220,11 @@ def test_a_change_beyond_the_budget_names_the_image(photos: Path, tmp_path: Path
     assert "data/part-00000.parquet: 'Bob/1.png': changed by 9.00/255, the budget is 8/255 (linf)" in faults
     assert "largest change of a pixel 9/255: 12 faults" in summary
     assert verified(tmp_path / "out")[0] == []  # nothing to compare with
+    one_pixel = {"epsilon": 1, "norm": "l0"}
+    recommit(tmp_path / "out", lambda manifest: manifest["noise"].update(budget=one_pixel))
+    pixels = np.prod(Image.open(photos / "Bob" / "1.png").size)
+    said = f"data/part-00000.parquet: 'Bob/1.png': changed by {pixels} pixels, the budget is 1 pixel (l0)"
+    assert said in verified(tmp_path / "out", photos)[0]
     recommit(tmp_path / "out", lambda manifest: manifest.update(run={"handling": {"encoding": "jpeg"}}))
     faults, summary = verified(tmp_path / "out", photos)
     assert faults == []

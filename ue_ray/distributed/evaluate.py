@@ -133,9 +133,10 @@ def run(job: Job, plan: Plan) -> Outcome:
     return Outcome(data, [entries[run] for run in runs], comparison)
 
 
-def _control_budget(job: Job, comparison: Comparison) -> Budget:
+def _control_budget(job: Job, comparison: Comparison) -> Budget | None:
+    """Returns what random noise is drawn in; None where the protection is a change that has no bound."""
     if job.budget is not None:
-        return job.budget
+        return None if job.budget.norm == "unbounded" else job.budget
     if not comparison.max_abs_delta:
         raise UserError(
             "the control's budget is unknown (no manifest, no change measured): give --epsilon or --controls ''"
@@ -148,7 +149,7 @@ def victim_runs(job: Job, plan: Plan, digests: Mapping[str, str], control: Budge
     options = job.options
     identities = dict(digests)
     if control is not None:
-        identities["control"] = f"{identities['clean']} {control}"
+        identities["control"] = f"{identities['clean']} {control!r}"
     return [
         VictimRun(
             training, train_set, name, identities[train_set], identities["test"], plan.side,

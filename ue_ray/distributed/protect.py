@@ -211,7 +211,8 @@ def _weakness(card: NoiseArtifact, checked: SelfCheck | None) -> list[str]:
     if used is not None and used < LEAST_USED:
         found.append(f"the noise takes {used:.0%} of its budget; --max-rounds lets it go on")
     if checked and checked.weak:
-        found.append(f"{checked}; more images, another --method or a larger --epsilon may help")
+        larger = "" if METHODS[card.config.method].budget else " or a larger --epsilon"
+        found.append(f"{checked}; more images, another --method{larger} may help")
     return found
 
 
@@ -280,11 +281,11 @@ def next_steps(job: Job) -> list[str]:
 
 
 def _described(config: NoiseConfig) -> list[str]:
-    network = config.options.get("surrogate")
+    network, own = config.options.get("surrogate"), METHODS[config.method].budget
     return [
         config.method,
         config.granularity,
-        f"epsilon {config.budget.epsilon * 255:g}/255 ({config.budget.norm})",
+        str(config.budget) if own else f"epsilon {config.budget}",
         *([f"surrogate {network} at {config.image_size}x{config.image_size}"] if network else []),
-        f"delta on {config.canvas}x{config.canvas}",
+        *([] if own else [f"delta on {config.canvas}x{config.canvas}"]),
     ]

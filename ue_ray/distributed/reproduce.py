@@ -34,7 +34,7 @@ from ue_ray.experiments.outcome import Reproduction, circumstances
 from ue_ray.experiments.page import experiment_page
 from ue_ray.experiments.report import markdown, summarised
 from ue_ray.learning.machine import machine, versions
-from ue_ray.noise.methods import METHODS
+from ue_ray.noise.methods import METHODS, epsilon_for
 from ue_ray.protection.manifest import Manifest
 from ue_ray.storage.filesystem import join, write_bytes
 from ue_ray.storage.inputs.listing import key_hash
@@ -154,7 +154,8 @@ def _protect(options: ReproduceOptions, recipe: Recipe, parts: Mapping[str, Part
     """Crafts the noise on the images, or on the other data set's, and writes the images with it to ``place``."""
     crafting = {"views": options.views, "surrogate": options.sizes.surrogate}
     own = option_names(METHODS[recipe.options["method"]].Options)
-    common = {"epsilon": options.epsilon, "image_size": options.image_size, "use_gpu": options.use_gpu, "check": "off"}
+    common = {"image_size": options.image_size, "use_gpu": options.use_gpu, "check": "off"}
+    common |= epsilon_for(recipe.options["method"], options.epsilon)
     noise = {**common, **{name: value for name, value in crafting.items() if name in own}, **recipe.options}
     if recipe.other:
         crafted = f"{place}-crafted"

@@ -156,6 +156,10 @@ def _gap(higher: Estimate, lower: Estimate) -> float:
 
 def _delta(protected: Mapping[str, Any]) -> Iterator[Guard]:
     largest, epsilon = protected.get("max_abs_delta"), protected.get("epsilon")
+    if protected.get("norm") == "unbounded":
+        yield _note(
+            "no_control", "the change has no bound, so there is no random noise of the same budget to compare with"
+        )
     if largest is None:
         return
     if largest == 0:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ue_ray.errors import UserError
 from ue_ray.experiments.base import CLEAN, Arm, Claim, Experiment, Mix, Recipe, Result, Scale
-from ue_ray.noise.methods import noise_config
+from ue_ray.noise.methods import epsilon_for, noise_config
 
 COUNTERMEASURES = (
     "none",
@@ -64,7 +64,9 @@ class Board(Experiment):
         names = Counter(noise_name(entry, 0) for entry in self.methods)
         for entry in self.methods:
             try:
-                noise_config({"epsilon": epsilon} | parse_entry(entry), ("any", "other"), images=200, side=32)
+                options = parse_entry(entry)
+                given = epsilon_for(options["method"], epsilon) | options
+                noise_config(given, ("any", "other"), images=200, side=32)
             except UserError as error:
                 raise UserError(f"--methods: {entry!r}: {error}") from None
             if names[noise_name(entry, 0)] > 1:

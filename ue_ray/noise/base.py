@@ -31,6 +31,8 @@ class NoiseMethod(ABC):
 
     granularities: ClassVar[tuple[Granularity, ...]] = ("class-wise", "sample-wise")
     needs_data: ClassVar[bool] = True
+    budget: ClassVar[Budget | None] = None
+    """Its own, of a method that makes a change which is no delta on a canvas; None: the user's."""
     Options: ClassVar[type[Any]] = NoOptions
     """A dataclass of the method's own options (``errors.option``); each becomes a flag of the command line."""
 

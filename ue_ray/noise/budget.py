@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # help comes at once: options import this file, and torch tak
     from torch import Tensor
 
 Norm = Literal["linf", "l2"]
+OwnNorm = Literal["l0", "unbounded"]  # of methods that state their budget themselves (``NoiseMethod.budget``)
 LEVELS = 255  # an 8-bit channel has the values 0/255 ... 255/255
 
 
@@ -35,13 +36,20 @@ class Budget:
 
     ``epsilon`` is in [0, 1] units (8/255 is the paper's choice for 32x32 images). ``norm`` is ``linf`` (each channel of
     each pixel moves by at most epsilon) or ``l2`` (the whole image moves by at most epsilon, Euclidean).
+
+    Two more are for methods that state their budget themselves. ``l0``: at most epsilon pixels change, each in any way.
+    ``unbounded``: nothing is promised, and epsilon is 1, the whole range; what changed is measured.
     """
 
     epsilon: float
-    norm: Norm = "linf"
+    norm: Norm | OwnNorm = "linf"
 
     def __post_init__(self) -> None:
-        choose(self.norm, get_args(Norm), "norm")
+        choose(self.norm, [*get_args(Norm), *get_args(OwnNorm)], "norm")
+        if self.norm == "l0" and self.epsilon != int(self.epsilon):
+            raise UserError(f"epsilon {self.epsilon:g} is no number of pixels, which is what norm l0 counts")
+        if self.norm == "unbounded" and self.epsilon != 1:
+            raise UserError(f"epsilon {self.epsilon:g} says nothing where the norm is unbounded: it is 1")
         if self.norm == "linf" and self.epsilon > 1:
             raise UserError(
                 f"epsilon {self.epsilon:g} is more than the whole range [0, 1]: did you mean {self.epsilon:g}/255?"
@@ -53,8 +61,19 @@ class Budget:
         """The nearest point of the ball; ``delta`` is float [N,C,H,W] in [0, 1] units."""
         if self.norm == "linf":
             return delta.clamp(-self.epsilon, self.epsilon)
+        if self.norm == "unbounded":
+            return delta
+        if self.norm == "l0":
+            return self._most_changed(delta)
         norms = delta.flatten(1).norm(dim=1).clamp_min(1e-12)
         return delta * (self.epsilon / norms).clamp_max(1.0).view(-1, 1, 1, 1)
+
+    def _most_changed(self, delta: Tensor) -> Tensor:
+        """``delta`` where its epsilon largest pixels are, zero elsewhere."""
+        flat = delta.flatten(2)
+        largest = flat.abs().amax(1).topk(min(int(self.epsilon), flat.shape[2]), dim=1).indices
+        kept = largest[:, None].expand(-1, flat.shape[1], -1)
+        return flat.new_zeros(flat.shape).scatter(2, kept, flat.gather(2, kept)).view_as(delta)
 
     def direction(self, gradient: Tensor) -> Tensor:
         """The steepest step of length 1 in this norm: the sign (L-inf, Eq. 3 of the paper) or the unit vector (L2)."""
@@ -72,6 +91,8 @@ class Budget:
             most = math.floor(self.epsilon * LEVELS + 1e-6)
             return levels.round().clamp(-most, most).short()
         rounded = levels.round()
+        if self.norm != "l2":
+            return rounded.short()
         for _ in range(64):  # rounding may push a delta out of the L2 ball: shrink just those until they are in
             outside = rounded.flatten(1).norm(dim=1) > self.epsilon * LEVELS
             if not outside.any():
@@ -87,9 +108,14 @@ class Budget:
         return np.clip(moved, 0, LEVELS, out=moved).astype(np.uint8)
 
     def size(self, change: Tensor) -> Tensor:
-        """The norm of each image's change, float64 [N] in [0, 1] units; ``change`` is a difference in 8-bit levels."""
+        """The norm of each image's change, float64 [N] in [0, 1] units, or pixels (L0); ``unbounded`` has L-inf's.
+
+        ``change`` is a difference in 8-bit levels, [N,H,W,3].
+        """
+        if self.norm == "l0":
+            return (change != 0).any(dim=-1).flatten(1).sum(dim=1).double()
         flat = change.flatten(1)
-        size = flat.abs().amax(dim=1) if self.norm == "linf" else flat.double().norm(dim=1)
+        size = flat.double().norm(dim=1) if self.norm == "l2" else flat.abs().amax(dim=1)
         return size.double() / LEVELS
 
     def shares(self, delta: Tensor) -> Tensor:
@@ -101,3 +127,15 @@ class Budget:
     def holds(self, size: float) -> bool:
         """Whether a measured ``size`` is inside the ball (up to float rounding)."""
         return size <= self.epsilon + 1e-6
+
+    def size_text(self, size: float) -> str:
+        """A ``size``, as ``size`` measures it, for people: ``9.00/255``, ``2 pixels``."""
+        if self.norm == "l0":
+            return f"{size:g} pixel{'s' * (size != 1)}"
+        return f"{LEVELS * size:.2f}/255"
+
+    def __str__(self) -> str:
+        if self.norm == "unbounded":
+            return "unbounded"
+        allowed = self.size_text(self.epsilon) if self.norm == "l0" else f"{LEVELS * self.epsilon:g}/255"
+        return f"{allowed} ({self.norm})"

@@ -24,7 +24,9 @@ class NoiseOptions:
 
     method: str | None = option(f"How it is made. {DEFAULT_METHOD}", None)
     granularity: Granularity = option("One delta a class, or one an image. Default: class-wise.", "class-wise")
-    epsilon: float = option("The budget, of a range of [0, 1]. Default: 8/255.", 8 / 255, parse_epsilon)
+    epsilon: float = option(
+        "The budget, of a range of [0, 1]; ops and cuda have their own. Default: 8/255.", 8 / 255, parse_epsilon
+    )
     norm: Norm = option("The budget's norm: linf or l2. Default: linf.", "linf")
     image_size: int | None = option("Side at which the surrogate sees images. Default: their own, at most 224.", None)
     canvas: int | None = option(

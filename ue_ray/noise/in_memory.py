@@ -33,7 +33,7 @@ def craft(
     images: Sequence[Picture] | np.ndarray | Tensor,
     labels: Sequence[Any] | np.ndarray | Tensor,
     method: str | None = None,
-    epsilon: str | float = "8/255",
+    epsilon: str | float | None = None,
     *,
     class_names: Sequence[str] | None = None,
     sample_ids: Sequence[str] | None = None,
@@ -45,10 +45,10 @@ def craft(
     """Crafts a noise on images in memory; needs no Ray.
 
     ``images``: N of them, as ``Picture`` says; ``labels``: N whole numbers from 0, or N class names. ``method``:
-    default: what the images decide, as for ``ue-ray protect``. ``epsilon``: in [0, 1] units. ``class_names``: by label;
-    default: the sorted names, or the numbers. ``sample_ids``: default: the row numbers. ``device``: such as
-    ``"cuda:0"``; default: a GPU where there is one. ``report`` is told of each round. ``options``: those of ``ue-ray
-    protect --help`` about noise, by name.
+    default: what the images decide, as for ``ue-ray protect``. ``epsilon``: in [0, 1] units, default 8/255; not for a
+    method that has a budget of its own. ``class_names``: by label; default: the sorted names, or the numbers.
+    ``sample_ids``: default: the row numbers. ``device``: such as ``"cuda:0"``; default: a GPU where there is one.
+    ``report`` is told of each round. ``options``: those of ``ue-ray protect --help`` about noise, by name.
 
     The same images, order, options and seed give the same noise on a CPU (Algorithm 1 of Huang et al., ICLR 2021).
     Raises UserError for a mistake.
@@ -68,7 +68,7 @@ def craft(
     if len(numbers) != len(arrays):
         raise UserError(f"craft: {len(arrays)} images, but {len(numbers)} labels")
     compute = Compute.detect(device, compile)
-    given = {"method": method, "epsilon": epsilon, **options}
+    given = {"method": method, **({} if epsilon is None else {"epsilon": epsilon}), **options}
     side = natural_side([image.shape[:2] for image in arrays])
     config = noise_config(given, names, len(arrays), side, gpu=compute.device.type == "cuda")
     crafter = new_method(config, compute)
@@ -77,7 +77,7 @@ def craft(
         ids = [str(row) if sample_ids is None else sample_ids[row] for row in rows.tolist()]
         seen = np.stack([resize(arrays[row], config.image_size) for row in rows])
         block = Block(rows, LabelledImages(seen, numbers[rows], ids))
-        windows = Windows(lambda: iter([block]), config.options["batch_size"], compute)
+        windows = Windows(lambda: iter([block]), config.options.get("batch_size", 1), compute)
         deltas = ReplicatedDeltas(len(names), config.canvas, config.budget, compute.device)
         artifact = crafter.craft(windows, deltas, report)
         assert artifact is not None  # there is one worker

@@ -203,6 +203,10 @@ def _refuse_ignored(options: ProtectOptions, given: Mapping[str, Any]) -> None:
         for name in given:
             if name in FOR_CRAFTING:
                 raise UserError(f"{flag(name)} is for crafting: method {config.method} crafts nothing")
+    if "surrogate" not in config.options:
+        for name in ("compile", "precision", "delta_table"):
+            if name in given:
+                raise UserError(f"{flag(name)} is for crafting on a network: method {config.method} has none")
     if "delta_table" in given and config.granularity != "class-wise":
         raise UserError("--delta-table is for class-wise deltas")
 

@@ -86,7 +86,7 @@ class ShardResult:
 
 
 class BudgetBroken(RunError):
-    """A lossless output is not what was meant, or exceeds epsilon: a bug, and nothing is committed."""
+    """A lossless output is not what was meant, or exceeds its budget: a bug, and nothing is committed."""
 
 
 class ShardProtector:
@@ -207,9 +207,14 @@ class ShardProtector:
         if not (np.array_equal(decoded.rgb, image) and _same_alpha(sample.picture, decoded)):
             raise BudgetBroken(f"{sample.key}: its {self.handling.encoding} does not hold what was encoded: a bug")
         change = _change(sample.image, image, image)
-        size = change.largest if self.config.budget.norm == "linf" else math.sqrt(change.applied) / 255
-        if not self.config.budget.holds(size):
-            raise BudgetBroken(f"{sample.key}: changed by {size * 255:.2f}/255, the budget is {self.config.budget}")
+        budget = self.config.budget
+        size = change.largest
+        if budget.norm == "l2":
+            size = math.sqrt(change.applied) / 255
+        elif budget.norm == "l0":
+            size = float(np.count_nonzero((sample.image != image).any(axis=2)))
+        if not budget.holds(size):
+            raise BudgetBroken(f"{sample.key}: changed by {budget.size_text(size)}, the budget is {budget}")
         return change
 
 

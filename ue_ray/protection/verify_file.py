@@ -245,8 +245,7 @@ class FileChecker:
             unchanged = largest == 0 or not self.budget
             return 0.0, "" if unchanged else f"changed by {255 * largest:g}/255; its class is to pass through unchanged"
         if self.budget and not self.budget.holds(size := float(self.budget.size(change))):
-            allowed = f"{255 * self.budget.epsilon:g}/255 ({self.budget.norm})"
-            return largest, f"changed by {255 * size:.2f}/255, the budget is {allowed}"
+            return largest, f"changed by {self.budget.size_text(size)}, the budget is {self.budget}"
         return largest, ""
 
     def _protects(self, label: int) -> bool:

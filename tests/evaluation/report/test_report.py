@@ -10,6 +10,7 @@ from ue_ray.evaluation.gallery import CROP, GalleryItem
 from ue_ray.evaluation.measures import Estimate, mean_curve, summarise
 from ue_ray.evaluation.report.console import console_table, headline
 from ue_ray.evaluation.report.page import html_page
+from ue_ray.evaluation.report.tables import data_facts
 
 
 def run(train_set: str, final: float, peak: float, epoch: int, **changes: Any) -> dict[str, Any]:
@@ -235,6 +236,16 @@ def test_gallery_magnifies_delta_to_the_full_range() -> None:
     assert np.array_equal(clean, item().clean)
     assert np.array_equal(protected, item().protected)
     assert np.all(magnified == 191)
+
+
+@pytest.mark.parametrize(
+    ("norm", "epsilon", "said"),
+    [("linf", 8 / 255, "epsilon 8/255"), ("l2", 1.3, "epsilon 1.3"), ("l0", 1.0, "pixels 1"), ("unbounded", 1.0, None)],
+)
+def test_the_budget_is_said_in_its_own_unit(norm: str, epsilon: float, said: str | None) -> None:
+    facts = list(data_facts(results(norm=norm, epsilon=epsilon)["data"])["protected"])
+    assert norm in facts
+    assert said in facts
 
 
 @pytest.mark.parametrize("delta", [0, 5])

@@ -62,7 +62,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         "delta_table": workers.delta_table,
         "unseen": survey.summary.unseen,
     }
-    progress, pace = Progress("craft"), Pace(config.options["max_rounds"])
+    progress, pace = Progress("craft"), Pace(config.options.get("max_rounds", 1))
 
     def show(entry: dict[str, Any]) -> None:
         last = Round(**entry)
@@ -73,7 +73,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     last, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:
         raise mistake
-    progress.done(_round_text(Round(**last), config) if last else "nothing to optimise")
+    progress.done(_round_text(Round(**last), config) if last else "one pass over the images")
 
 
 def while_it_moves(attempt: Callable[[], Any], reached: Callable[[], Any]) -> None:
@@ -133,7 +133,7 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
             setup["board"].put.remote(asdict(entry))
 
     deltas = class_deltas(config, compute, setup["delta_table"])
-    windows = Windows(blocks, config.options["batch_size"], compute)
+    windows = Windows(blocks, config.options.get("batch_size", 1), compute)
     try:
         artifact = new_method(config, compute).craft(windows, deltas, report, Checkpoints(setup["checkpoints"]))
     except UserError as mistake:  # all workers find the same one; a failure would be tried again

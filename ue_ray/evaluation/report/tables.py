@@ -66,9 +66,10 @@ def data_facts(data: Mapping[str, Any]) -> Facts:
 
 def _epsilon(noise: Mapping[str, Any]) -> str | None:
     epsilon = noise.get("epsilon")
-    if epsilon is None:
+    norm = noise.get("norm", "linf")
+    if epsilon is None or norm == "unbounded":
         return None
-    return f"epsilon {levels(epsilon)}" if noise.get("norm", "linf") == "linf" else f"epsilon {epsilon:.3g}"
+    return {"linf": f"epsilon {levels(epsilon)}", "l0": f"pixels {epsilon:g}"}.get(norm, f"epsilon {epsilon:.3g}")
 
 
 def origin_facts(results: Mapping[str, Any], **more: Iterable[str | None]) -> Facts:

@@ -15,6 +15,7 @@ Schedule = Literal["online", "alternating"]
 Solver = Literal["pgd", "l-bfgs"]
 Tint = Literal["opponent", "brightness"]
 Adversary = Literal["noise", "pgd"]
+DATA_FRACTION = "Share of each class to craft on. Default: 0.2 class-wise, 1 sample-wise; ops: 1."
 FEWEST_CELLS = 8  # a side, from which on there are enough waves to call it a grating
 
 
@@ -51,7 +52,7 @@ class CraftOptions:
         parse=parse_epsilon,
     )
     stop_error: float = option("Stop below this training error (lambda). Default: 0.1 class-wise, 0.01 sample-wise.")
-    data_fraction: float = option("Share of each class to craft on. Default: 0.2 class-wise, 1 sample-wise.")
+    data_fraction: float = option(DATA_FRACTION)
     max_rounds: int = option("Bound on rounds. Default: 100 class-wise, 30 sample-wise, 15 online.")
     batch_size: int = option(
         "Images of a global batch, over all workers. Default: class-wise a twentieth of those crafted on, from 16 to "
@@ -65,8 +66,7 @@ class CraftOptions:
         check_at_least(self, {"pgd_steps": 1, "max_rounds": 1, "batch_size": 1})
         if not 0 < self.learning_rate < math.inf:
             raise UserError(f"--learning-rate is {self.learning_rate:g}: it must be above 0")
-        if not 0 < self.data_fraction <= 1:
-            raise UserError(f"{flag('data_fraction')} is {self.data_fraction:g}: it must be above 0 and at most 1")
+        _check_share("data_fraction", self.data_fraction)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +125,34 @@ class GratingsOptions:
         check_at_least(self, {"cells": 2})
         if self.tint != "opponent" and (self.cells is None or self.cells < FEWEST_CELLS):
             raise UserError(f"--tint {self.tint} is for coarse gratings: give --cells {FEWEST_CELLS} or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OPSOptions:
+    """The pixels are chosen on this share of the images."""
+
+    data_fraction: float = option(DATA_FRACTION, 1.0)
+
+    def __post_init__(self) -> None:
+        _check_share("data_fraction", self.data_fraction)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CUDAOptions:
+    """Of each class's blur, as in the paper for images of 32 pixels."""
+
+    kernel_size: int = option("Pixels a side of a class's blur, an odd number. Default: 3.", 3)
+    blur: float = option("The largest weight of a pixel's neighbours; one of all has weight 1. Default: 0.3.", 0.3)
+
+    def __post_init__(self) -> None:
+        if self.kernel_size < 3 or self.kernel_size % 2 == 0:
+            raise UserError(f"--kernel-size is {self.kernel_size}: it must be odd, and at least 3")
+        _check_share("blur", self.blur)
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise UserError(f"{flag(name)} is {value:g}: it must be above 0 and at most 1")
 
 
 def class_wise_batch_size(images: int) -> int:

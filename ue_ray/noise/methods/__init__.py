@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from ue_ray.errors import UserError, choose, flag, option_names, with_options
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import NoiseConfig, NoiseOptions, NoOptions, owner_seed
-from ue_ray.noise.crafting.options import CraftOptions, ErrorMinimizingOptions, GratingsOptions, SEMOptions
+from ue_ray.noise.crafting.options import (
+    CraftOptions,
+    CUDAOptions,
+    ErrorMinimizingOptions,
+    GratingsOptions,
+    OPSOptions,
+    SEMOptions,
+)
 
 if TYPE_CHECKING:
     from ue_ray.learning.compute import Compute
@@ -56,6 +63,8 @@ METHODS = Methods(
         "tap": InFile("tap.TAP", CraftOptions),
         "pil": InFile("pil.PIL", CraftOptions),
         "sem": InFile("sem.SEM", SEMOptions),
+        "ops": InFile("ops.OPS", OPSOptions),
+        "cuda": InFile("cuda.CUDA", CUDAOptions),
         "random": InFile("random.Random"),
     }
 )
@@ -65,6 +74,7 @@ MOST_CODES = 54  # of fine gratings
 FEWEST_A_CLASS = 100  # images; a fine grating of fewer is hardly ever seen by the time content is learnt
 LARGEST_SIDE = 64  # pixels; larger images are resized for networks, and lose what lives at the pixel frequency
 PHOTO_CANVAS = 224  # pixels a side, of coarse gratings on larger images than LARGEST_SIDE
+ADDED = ("epsilon", "norm", "canvas", "patch")  # options of noise that is a delta, added to an image
 COARSE = 8  # cells a side of gratings that survive resizing, and that few images are enough for
 
 
@@ -89,7 +99,9 @@ def noise_config(
     if method.needs_data and len(class_names) < 2:
         raise UserError(f"method {name} tells classes apart, and there is one: use gratings, which need no other class")
     choose(noise.granularity, method.granularities, "granularity", f" for method {name}")
-    budget = Budget(noise.epsilon, noise.norm)
+    if method.budget and (refused := [option for option in ADDED if given.get(option) is not None]):
+        raise UserError(f"{flag(refused[0])} does not go with method {name}, whose budget is its own: {method.budget}")
+    budget = method.budget or Budget(noise.epsilon, noise.norm)
     has = option_names(method.Options)
     if unknown := [option for option in own if option not in has]:
         choices = ", ".join(map(flag, has)) or "none of its own"
@@ -108,6 +120,11 @@ def noise_config(
         seed=noise.seed if noise.owner is None else owner_seed(noise.owner),
         options=method.resolve(noise.granularity, budget, own, images, gpu),
     )
+
+
+def epsilon_for(method: str, epsilon: str | float) -> dict[str, Any]:
+    """Returns ``epsilon`` as an option of the method; no option where the method has a budget of its own."""
+    return {} if method in METHODS and METHODS[method].budget else {"epsilon": epsilon}
 
 
 Grain = Literal["fine", "coarse", "none"]
