@@ -14,6 +14,7 @@ from ue_ray.distributed.boards import Tries
 from ue_ray.distributed.cluster import beside_the_driver, cpus, gpus, joined, wait_for_room
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.gpus import wait_for_gpus
+from ue_ray.distributed.metrics import Metrics
 from ue_ray.distributed.stream import numbered
 from ue_ray.distributed.survey import Survey
 from ue_ray.errors import RunError
@@ -53,13 +54,14 @@ def apply(
         compute=_pool(survey.summary.shards),
     )
     records.set_name("protect-apply")
-    progress = Progress("apply")
+    progress, metrics = Progress("apply"), Metrics(output)
     done = rejected = kept = 0
     for row in records.iter_rows():
         result = ShardResult.from_json(row["result"])
         kept += row["kept"] * (result.record.protected + result.record.rejected)
         done += result.record.protected
         rejected += result.record.rejected
+        metrics.shard(result.record)
         progress.show(f"{done:,} of {count:,} images, {rejected:,} rejected", (done + rejected) / count)
         yield result
     progress.done(f"{done:,} images protected, {rejected:,} rejected" + (f" ({kept:,} kept)" if kept else ""))
