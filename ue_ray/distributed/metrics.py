@@ -32,7 +32,7 @@ GAUGES = {
 
 
 class Metrics:
-    """The figures of the run whose output is the URI ``run``. Nothing here raises: no run fails because it is watched."""
+    """The figures of the run whose output is the URI ``run``. Nothing here raises: being watched fails no run."""
 
     def __init__(self, run: str) -> None:
         self._run = run
