@@ -57,7 +57,7 @@ def as_json(command: str) -> Iterator[None]:
     if choose(os.environ.get(VARIABLE, "text"), FORMATS, VARIABLE) == "text":
         yield
         return
-    former, sys.stderr = sys.stderr, JsonLines(sys.stderr, command)  # type: ignore[assignment]
+    former, sys.stderr = sys.stderr, JsonLines(sys.stderr, command)
     try:
         yield
     finally:
