@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 import ray
 
+from ue_ray.distributed import cluster
 from ue_ray.distributed.survey import Survey
 from ue_ray.evaluation.before_after import likeness
 from ue_ray.evaluation.countermeasures import parse
-from ue_ray.evaluation.victim import load_data_set, purified, purified_test
+from ue_ray.evaluation.victim import joined, purified, purified_test
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.images.quality import Likeness
-from ue_ray.storage.inputs.listing import Listing, Source
+from ue_ray.storage.inputs.blocks import decode_block
 
 Images = Any  # a reference to LabelledImages
+AHEAD = 2  # blocks a CPU that are decoded before they are needed
 
 
 class ImageSets:
-    """References to sets of images; a task decodes each set, or makes it from others, when it is first asked for.
+    """References to sets of images; tasks decode each set, or make it from others, when it is first asked for.
 
     ``surveys``: the listed inputs, by name; ``side``: the side, in pixels, at which victims see the images. All sets
     have the classes of ``clean``, in its order; ``other test`` has those of ``other``.
@@ -36,7 +39,7 @@ class ImageSets:
             return self._made[name]
         survey = self._surveys[name]
         names = self._surveys["other" if name in ("other", "other test") else "clean"].summary.class_names
-        return self.made(name, _load, survey.source, survey.table, survey.summary.class_names, self._side, names)
+        return self.made(name, _load, survey, self._side, names)
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
         """Returns the digest of each set that ``loaded`` gives, by its name: what a kept result was made of."""
@@ -76,8 +79,28 @@ class ImageSets:
         return self.made((images, countermeasure, for_test), make, images, measure)
 
 
-def _load(source: Source, table: pa.Table, names: list[str], side: int, class_names: list[str]) -> LabelledImages:
-    return load_data_set(source, Listing(table, names), side, class_names)
+def _load(survey: Survey, side: int, class_names: list[str]) -> LabelledImages:
+    """Decodes all images in tasks, a shard's each. While this one waits for them, Ray gives its CPU to others."""
+    summary = survey.summary
+    blocks = _decoded(survey, side)
+    return joined(blocks, summary.count, side, summary.class_names, class_names, survey.source.uri)
+
+
+def _decoded(survey: Survey, side: int) -> Iterator[LabelledImages]:
+    """Yields the blocks of decoded images in the order of the listing. Few wait in the object store at a time."""
+    waiting, decode = deque[Any](), _decode.options(name="images: decode")
+    for number in range(survey.summary.shards):
+        waiting.append(decode.remote(survey, number, side))
+        if len(waiting) > AHEAD * cluster.cpus():
+            yield ray.get(waiting.popleft())
+    while waiting:
+        yield ray.get(waiting.popleft())
+
+
+@ray.remote
+def _decode(survey: Survey, number: int, side: int) -> LabelledImages:
+    start, stop = ray.get(survey.plan)[number].tolist()
+    return decode_block(survey.source, survey.rows(), np.arange(start, stop), side, survey.handling).rows
 
 
 @ray.remote
