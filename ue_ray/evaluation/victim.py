@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import Countermeasure, parse
 from ue_ray.evaluation.face_pairs import features, score_pairs
 from ue_ray.evaluation.training import Epoch, TrainingPlan, train_classifier
-from ue_ray.images.labelled import LabelledImages
+from ue_ray.images.labelled import LabelledImages, joined
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
@@ -37,35 +37,8 @@ def load_data_set(
     """
     parts = np.split(np.arange(len(listing)), range(BLOCK_ROWS, len(listing), BLOCK_ROWS))
     blocks = (decode_block(source, listing.table, rows, side).rows for rows in parts)
-    return joined(blocks, len(listing), side, listing.class_names, class_names, source.uri)
-
-
-def joined(
-    blocks: Iterable[LabelledImages],
-    count: int,
-    side: int,
-    own_names: Sequence[str],
-    class_names: Sequence[str] | None,
-    uri: str,
-) -> LabelledImages:
-    """Returns the images of ``blocks``, decoded of ``count`` at ``uri``, as one set; those that are missing are its
-    rejected ones. Labels are indices into ``own_names``, and then into ``class_names``, the same where it is None.
-
-    Beside the set, one block is held at a time. Raises UserError if there is no image.
-    """
-    names = list(own_names if class_names is None else class_names)
-    index_of = {name: index for index, name in enumerate(names)}
-    images = np.empty((count, side, side, 3), np.uint8)  # takes memory as it is filled
-    labels, sample_ids = list[int](), list[str]()
-    for block in blocks:
-        images[len(labels) : len(labels) + len(block)] = block.images
-        labels += [index_of[own_names[label]] for label in block.labels]
-        sample_ids += block.sample_ids
-    if not labels:
-        raise UserError(f"{uri}: none of its {count} images can be decoded")
-    return LabelledImages(
-        images[: len(labels)], np.array(labels, np.int64), sample_ids, names, rejected=count - len(labels)
-    )
+    images = joined(blocks, source.uri, len(listing), side, listing.class_names)
+    return images if class_names is None else images.in_classes(class_names)
 
 
 def random_control(clean: LabelledImages, budget: Budget, seed: int = 0) -> LabelledImages:

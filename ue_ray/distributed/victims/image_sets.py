@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import ray
 
-from ue_ray.distributed import cluster
 from ue_ray.distributed.survey import Survey
+from ue_ray.distributed.victims.loading import load
 from ue_ray.evaluation.before_after import likeness
 from ue_ray.evaluation.countermeasures import parse
-from ue_ray.evaluation.victim import joined, purified, purified_test
+from ue_ray.evaluation.victim import purified, purified_test
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.images.quality import Likeness
-from ue_ray.storage.inputs.blocks import decode_block
 
 Images = Any  # a reference to LabelledImages
-AHEAD = 2  # blocks a CPU that are decoded before they are needed
 
 
 class ImageSets:
@@ -39,7 +35,7 @@ class ImageSets:
             return self._made[name]
         survey = self._surveys[name]
         names = self._surveys["other" if name in ("other", "other test") else "clean"].summary.class_names
-        return self.made(name, _load, survey, self._side, names)
+        return self.made(name, load, survey, self._side, names)
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
         """Returns the digest of each set that ``loaded`` gives, by its name: what a kept result was made of."""
@@ -77,30 +73,6 @@ class ImageSets:
             return images
         make = purified_test if for_test else purified
         return self.made((images, countermeasure, for_test), make, images, measure)
-
-
-def _load(survey: Survey, side: int, class_names: list[str]) -> LabelledImages:
-    """Decodes all images in tasks, a shard's each. While this one waits for them, Ray gives its CPU to others."""
-    summary = survey.summary
-    blocks = _decoded(survey, side)
-    return joined(blocks, summary.count, side, summary.class_names, class_names, survey.source.uri)
-
-
-def _decoded(survey: Survey, side: int) -> Iterator[LabelledImages]:
-    """Yields the blocks of decoded images in the order of the listing. Few wait in the object store at a time."""
-    waiting, decode = deque[Any](), _decode.options(name="images: decode")
-    for number in range(survey.summary.shards):
-        waiting.append(decode.remote(survey, number, side))
-        if len(waiting) > AHEAD * cluster.cpus():
-            yield ray.get(waiting.popleft())
-    while waiting:
-        yield ray.get(waiting.popleft())
-
-
-@ray.remote
-def _decode(survey: Survey, number: int, side: int) -> LabelledImages:
-    start, stop = ray.get(survey.plan)[number].tolist()
-    return decode_block(survey.source, survey.rows(), np.arange(start, stop), side, survey.handling).rows
 
 
 @ray.remote
