@@ -1,10 +1,14 @@
-"""A run's figures, as Ray is given them, and the dashboard that shows them. No Ray is started."""
+"""A run's figures, as Ray is given them, and the dashboard that shows them."""
 
 import json
 import re
+import time
+from contextlib import suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
+import ray
 
 from ue_ray.distributed import metrics
 from ue_ray.distributed.boards import Reached
@@ -14,9 +18,24 @@ from ue_ray.evaluation.training import TrainingPlan
 from ue_ray.noise.crafting.rounds import Round
 from ue_ray.storage.outputs.shards import FileRecord, ShardRecord
 
-pytestmark = pytest.mark.ray  # not started, but imported
+pytestmark = pytest.mark.ray  # of most tests not started, but imported
 DASHBOARD = Path(__file__).parents[2] / "cluster" / "grafana-dashboard.json"
-SHARD = ShardRecord(0, 7, 0, (FileRecord("a", 7, 100, ""), FileRecord("b", 0, 20, "")), {})
+VICTIM = VictimRun(TrainingPlan("resnet18", 2, seed=5), "clean", "jpeg-50", "a", "b", 32)
+ROUND = Round(3, 0.25, 100.0, 9.0, "error below 0.1")
+SHARD = ShardRecord(0, 7, 1, (FileRecord("a", 7, 100, ""), FileRecord("b", 0, 20, "")), {})
+
+
+def record_all(watched):
+    watched.shard(SHARD)
+    watched.crafting(ROUND)
+    watched.victim(VICTIM, Reached(4, 0.5))
+
+
+def queried():
+    """The metrics that the dashboard shows."""
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    queries = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    return {name for query in queries for name in re.findall(r"\bray_\w+", query)}
 
 
 @pytest.fixture
@@ -55,11 +74,7 @@ def test_shards_are_counted(given):
 
 
 def test_every_figure_is_given_by_something(given):
-    watched = Metrics("out")
-    watched.shard(ShardRecord(0, 7, 1, SHARD.files, {}))
-    watched.crafting(Round(3, 0.25, 100.0, 9.0, "error below 0.1"))
-    run = VictimRun(TrainingPlan("resnet18", 2, seed=5), "clean", "jpeg-50", "a", "b", 32)
-    watched.victim(run, Reached(4, 0.5))
+    record_all(Metrics("out"))
     assert given.keys() == COUNTERS.keys() | GAUGES.keys()
     assert given["ue_ray_crafting_error"] == (0.25, {"run": "out"})
     tags = {"run": "out", "victim": "resnet18", "train_set": "clean", "countermeasure": "jpeg-50", "seed": "5"}
@@ -74,7 +89,7 @@ def test_no_run_fails_by_its_metrics(monkeypatch):
     monkeypatch.setattr(metrics, "Gauge", broken)
     watched = Metrics("out")
     watched.shard(SHARD)
-    watched.crafting(Round(1, 0.5, 1.0, 1.0, ""))
+    watched.crafting(ROUND)
 
 
 def test_the_name_of_a_run_may_be_in_any_script(given):
@@ -84,11 +99,26 @@ def test_the_name_of_a_run_may_be_in_any_script(given):
 
 
 def test_the_dashboard_shows_all_figures_and_no_other():
-    dashboard = json.loads(DASHBOARD.read_text())
-    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
-    shown = {name for query in queries for name in re.findall(r"\bray_(ue_ray_\w+)", query)}
-    assert shown == COUNTERS.keys() | GAUGES.keys()
-    assert all(re.findall(r"\bray_\w+", query) for query in queries)
+    assert {name for name in queried() if name.startswith("ray_ue_ray_")} == {
+        f"ray_{name}" for name in (*COUNTERS, *GAUGES)
+    }
+
+
+def test_prometheus_is_given_what_the_dashboard_asks_for(ray_cluster):
+    """All of it: also what Ray itself exports, but for that of GPUs."""
+    record_all(Metrics("of this test"))
+    (node,) = ray.nodes()
+    asked = {name for name in queried() if "gpus" not in name}
+    late = time.monotonic() + 90  # Ray collects every ten seconds
+    while (missing := asked - exported(node["MetricsExportPort"])) and time.monotonic() < late:
+        time.sleep(0.5)
+    assert not missing
+
+
+def exported(port):
+    with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return set(re.findall(r"^(\w+)\{", answer.read().decode(), re.MULTILINE))
+    return set()
 
 
 def test_the_dashboard_is_laid_out_on_grafanas_grid():
