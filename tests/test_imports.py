@@ -74,7 +74,7 @@ def test_what_lists_and_decodes_starts_without_torch() -> None:
     """Each process that imports torch takes half a gigabyte and two seconds, and Ray starts many."""
     names = [
         "ue_ray.storage.inputs.blocks",
-        *(f"ue_ray.distributed.{name}" for name in ("survey", "stream", "boards")),
+        *(f"ue_ray.distributed.{name}" for name in ("survey", "stream", "boards", "victims.loading")),
     ]
     result = import_in_fresh_python(names)
     assert not result["failures"], "\n".join(result["failures"])

@@ -3,7 +3,7 @@
 import threading
 
 from ue_ray.distributed import boards
-from ue_ray.distributed.boards import Epochs, watching
+from ue_ray.distributed.boards import Epochs, Reached, watching
 
 
 def test_each_new_value_is_shown_once_and_no_empty_one(monkeypatch):
@@ -21,8 +21,8 @@ def test_each_new_value_is_shown_once_and_no_empty_one(monkeypatch):
     assert shown == [1, 3, 4]
 
 
-def test_epochs_are_counted_once_though_a_victim_starts_again():
+def test_a_victim_that_starts_again_says_nothing_new_before_it_is_where_it_was():
     epochs = Epochs()
-    for victim, epoch in (("a", 1), ("a", 2), ("b", 1), ("a", 1)):
-        epochs.reached(victim, epoch)
-    assert epochs.total() == 3
+    for victim, epoch, accuracy in (("a", 1, 0.1), ("a", 2, 0.2), ("b", 1, 0.3), ("a", 1, 0.9)):
+        epochs.reached(victim, epoch, accuracy)
+    assert epochs.victims() == {"a": Reached(2, 0.2), "b": Reached(1, 0.3)}

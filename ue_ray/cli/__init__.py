@@ -13,6 +13,7 @@ from importlib import import_module
 
 import ue_ray
 from ue_ray.cli.command import Command
+from ue_ray.cli.json_lines import as_json, as_line, belongs_to
 from ue_ray.cli.stopping import stoppable
 from ue_ray.errors import FaultsFound, RunError, UserError, WeakNoise, choose
 
@@ -51,7 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(0)
     with _exit_status("nothing was done"):
         choose(name, COMMANDS, "command")
-    with stoppable(lambda: _stopped(name, rest, begun=_begun(name))):
+    with (
+        _exit_status("nothing was done"),  # of a mistake in the environment; _run has one of its own
+        as_json(name),
+        stoppable(lambda: as_line(_stopped(name, rest, begun=_begun(name)))),
+    ):
         _run(name, rest)
     sys.exit(0)
 
@@ -64,6 +69,7 @@ def _run(name: str, arguments: Sequence[str]) -> None:
     command: Command = import_module(f"ue_ray.cli.{name}").command()
     with _exit_status(command.unfinished):
         given = parse(command, arguments, f"ue-ray {name}", COMMANDS[name])
+        belongs_to(given["output"])
     try:
         with _exit_status(command.unfinished):
             command.run(**given)

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -32,17 +33,26 @@ class Board:
         return self._mistake
 
 
+@dataclass(frozen=True)
+class Reached:
+    """Where a victim is: the last epoch that has ended, and its accuracy on the test images then, in [0, 1]."""
+
+    epoch: int
+    test_accuracy: float
+
+
 class Epochs:
-    """Counts the epochs that each victim has trained for. A victim that starts again adds none that it had before."""
+    """Knows what each victim has reached. One that starts again says nothing new before it is where it was."""
 
     def __init__(self) -> None:
-        self._reached: dict[str, int] = {}
+        self._reached: dict[str, Reached] = {}
 
-    def reached(self, victim: str, epoch: int) -> None:
-        self._reached[victim] = max(epoch, self._reached.get(victim, 0))
+    def reached(self, victim: str, epoch: int, test_accuracy: float) -> None:
+        if victim not in self._reached or epoch > self._reached[victim].epoch:
+            self._reached[victim] = Reached(epoch, test_accuracy)
 
-    def total(self) -> int:
-        return sum(self._reached.values())
+    def victims(self) -> dict[str, Reached]:
+        return dict(self._reached)
 
 
 class Tries:

@@ -148,7 +148,7 @@ def run(job: Job, plan: Plan) -> Manifest:
     if job.artifact is not None:
         job.artifact.save(noise_uri)
     elif not NoiseArtifact.is_at(noise_uri):
-        _craft(plan, noise_uri, join(output.uri, WORK))
+        _craft(plan, noise_uri, output.uri)
     card = NoiseArtifact.load_card(noise_uri)
     if job.artifact is None and card.record["stopped_by"] == "round limit":
         say(
@@ -216,9 +216,9 @@ def _weakness(card: NoiseArtifact, checked: SelfCheck | None) -> list[str]:
     return found
 
 
-def _craft(plan: Plan, noise_uri: str, work: str) -> None:
+def _craft(plan: Plan, noise_uri: str, output: str) -> None:
     if METHODS[plan.config.method].needs_data:
-        craft(plan.survey, plan.config, plan.workers, noise_uri, work)
+        craft(plan.survey, plan.config, plan.workers, noise_uri, join(output, WORK), output)
         return
     artifact = new_method(plan.config, Compute.detect("cpu")).craft()
     assert artifact is not None

@@ -13,15 +13,14 @@ from ue_ray.errors import UserError
 from ue_ray.evaluation.countermeasures import Countermeasure, parse
 from ue_ray.evaluation.face_pairs import features, score_pairs
 from ue_ray.evaluation.training import Epoch, TrainingPlan, train_classifier
-from ue_ray.images.codec import resize
-from ue_ray.images.labelled import LabelledImages
+from ue_ray.images.labelled import LabelledImages, joined
 from ue_ray.learning.compute import Compute
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.methods import open_noise
+from ue_ray.storage.inputs.blocks import BLOCK_ROWS, decode_block
 from ue_ray.storage.inputs.listing import Listing, Source
-from ue_ray.storage.inputs.samples import Sample, decode_rows
 
 CONTROLS = ("random",)
 RECOGNISED = 0.3  # the informedness from which on a class counts as recognised
@@ -36,23 +35,10 @@ def load_data_set(
     Labels are indices into ``class_names``, those of the listing where none are given; a class is found by its name.
     Raises UserError if no image can be decoded.
     """
-    names = listing.class_names if class_names is None else list(class_names)
-    index_of = {name: index for index, name in enumerate(names)}
-    images, labels, sample_ids = [], [], []
-    for entry in decode_rows(source, listing.table):
-        if isinstance(entry, Sample):
-            images.append(resize(entry.image, side))
-            labels.append(index_of[listing.class_names[entry.label]])
-            sample_ids.append(entry.sample_id)
-    if not images:
-        raise UserError(f"{source.uri}: none of its {len(listing)} images can be decoded")
-    return LabelledImages(
-        images=np.stack(images),
-        labels=np.array(labels, np.int64),
-        sample_ids=sample_ids,
-        class_names=names,
-        rejected=len(listing) - len(images),
-    )
+    parts = np.split(np.arange(len(listing)), range(BLOCK_ROWS, len(listing), BLOCK_ROWS))
+    blocks = (decode_block(source, listing.table, rows, side).rows for rows in parts)
+    images = joined(blocks, source.uri, len(listing), side, listing.class_names)
+    return images if class_names is None else images.in_classes(class_names)
 
 
 def random_control(clean: LabelledImages, budget: Budget, seed: int = 0) -> LabelledImages:

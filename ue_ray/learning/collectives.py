@@ -5,14 +5,19 @@ Workers have different numbers of rows of a global batch, so they exchange sums 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from inspect import signature
+from math import prod
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ue_ray.learning.global_batch_norm import GlobalBatchNorm2d
+
+PART_BYTES = 64 << 20  # of rows that are sent at a time
 
 
 def world_size() -> int:
@@ -44,6 +49,26 @@ def gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def sent_to_first(rows: Tensor, device: torch.device) -> Iterator[Tensor]:
+    """Yields the ``rows`` [n, ...] of all workers, in the order of their ranks, on worker 0; nothing on the others.
+
+    A part crosses at a time, over ``device``. Every worker reads it to its end; they differ in n alone.
+    """
+    counts = gather_objects(len(rows))
+    most = max(1, PART_BYTES // max(1, prod(rows.shape[1:]) * rows.element_size()))
+    if rank() == 0:
+        yield rows
+    for sender in range(1, world_size()):
+        for start in range(0, counts[sender], most):
+            count = min(most, counts[sender] - start)
+            if rank() == sender:
+                dist.send(rows[start : start + count].to(device).contiguous(), 0)
+            elif rank() == 0:
+                part = torch.empty(count, *rows.shape[1:], dtype=rows.dtype, device=device)
+                dist.recv(part, sender)
+                yield part.to(rows.device)
 
 
 def data_parallel(network: nn.Module) -> nn.Module:

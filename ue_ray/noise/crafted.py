@@ -122,7 +122,7 @@ class SampleNoise(Noise):
         self.table = SampleTable.restore(config.budget, tensors)
 
     def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
-        return self.table.get(sample_ids, known=True)
+        return self.table.get(sample_ids)
 
 
 class DrawnNoise(Noise):

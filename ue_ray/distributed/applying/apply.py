@@ -14,6 +14,7 @@ from ue_ray.distributed.boards import Tries
 from ue_ray.distributed.cluster import beside_the_driver, cpus, gpus, joined, wait_for_room
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.gpus import wait_for_gpus
+from ue_ray.distributed.metrics import Metrics
 from ue_ray.distributed.stream import numbered
 from ue_ray.distributed.survey import Survey
 from ue_ray.errors import RunError
@@ -59,7 +60,7 @@ def apply(
         compute=_pool(survey.summary.shards),
     )
     records.set_name("protect-apply")
-    progress, ends = Progress("apply"), ""
+    progress, metrics, ends = Progress("apply"), Metrics(output), ""
     done = passed = rejected = left_out = kept = 0
     for row in records.iter_rows():
         result = ShardResult.from_json(row["result"])
@@ -69,6 +70,7 @@ def apply(
         passed += record.passed
         rejected += record.rejected
         left_out += record.left_out
+        metrics.shard(record)
         ends = f", {passed:,} passed through" * bool(passed) + f", {rejected:,} rejected"
         ends += f", {left_out:,} left out" * bool(left_out)
         progress.show(f"{done:,} of {count:,} images{ends}", (done + passed + rejected + left_out) / count)

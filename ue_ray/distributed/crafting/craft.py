@@ -21,6 +21,7 @@ from ue_ray.distributed.console import Progress
 from ue_ray.distributed.crafting.pace import Pace
 from ue_ray.distributed.crafting.workers import Workers, class_deltas, threads
 from ue_ray.distributed.gpus import wait_for_gpus
+from ue_ray.distributed.metrics import Metrics
 from ue_ray.distributed.stream import block_stream, blocks_of
 from ue_ray.distributed.survey import Survey
 from ue_ray.errors import UserError
@@ -36,8 +37,8 @@ from ue_ray.storage.inputs.blocks import Block
 MAX_FAILURES = 3  # of workers or whole nodes without a new checkpoint: machines that are lent are taken away often
 
 
-def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, work: str) -> None:
-    """Craft ``config``'s noise on a surveyed input and save it at the URI ``artifact``.
+def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, work: str, run: str) -> None:
+    """Craft ``config``'s noise on a surveyed input and save it at the URI ``artifact``, for the output ``run``.
 
     Checkpoints are kept at the URI ``work``: a worker that is lost is replaced and all go on from the last one, and so
     does this call when there is one already. Both must be within every worker's reach. Raises UserError for a mistake
@@ -62,17 +63,21 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         "delta_table": workers.delta_table,
         "unseen": survey.summary.unseen,
     }
-    progress, pace = Progress("craft"), Pace(config.options.get("max_rounds", 1))
+    progress, metrics = Progress("craft"), Metrics(run)
+    pace = Pace(config.options.get("max_rounds", 1))
 
     def show(entry: dict[str, Any]) -> None:
         last = Round(**entry)
         progress.show(_round_text(last, config), left=pace.left(last))
+        metrics.crafting(last)
 
     with own_handlers(), watching(lambda: ray.get(board.last.remote()), show):
         while_it_moves(lambda: _trainer(setup, workers, stream, work).fit(), Checkpoints(checkpoints).reached)
     last, mistake = ray.get([board.last.remote(), board.mistake.remote()])
     if mistake:
         raise mistake
+    if last:
+        metrics.crafting(Round(**last))
     progress.done(_round_text(Round(**last), config) if last else "one pass over the images")
 
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any
 
-import pyarrow as pa
 import ray
 
 from ue_ray.distributed.survey import Survey
+from ue_ray.distributed.victims.loading import load
 from ue_ray.evaluation.before_after import likeness
 from ue_ray.evaluation.countermeasures import parse
-from ue_ray.evaluation.victim import load_data_set, purified, purified_test
+from ue_ray.evaluation.victim import purified, purified_test
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.images.quality import Likeness
-from ue_ray.storage.inputs.listing import Listing, Source
 
 Images = Any  # a reference to LabelledImages
 
 
 class ImageSets:
-    """References to sets of images; a task decodes each set, or makes it from others, when it is first asked for.
+    """References to sets of images; tasks decode each set, or make it from others, when it is first asked for.
 
     ``surveys``: the listed inputs, by name; ``side``: the side, in pixels, at which victims see the images. All sets
     have the classes of ``clean``, in its order; ``other test`` has those of ``other``.
@@ -36,7 +35,7 @@ class ImageSets:
             return self._made[name]
         survey = self._surveys[name]
         names = self._surveys["other" if name in ("other", "other test") else "clean"].summary.class_names
-        return self.made(name, _load, survey.source, survey.table, survey.summary.class_names, self._side, names)
+        return self.made(name, load, survey, self._side, names)
 
     def digests(self, names: Iterable[str]) -> dict[str, str]:
         """Returns the digest of each set that ``loaded`` gives, by its name: what a kept result was made of."""
@@ -74,10 +73,6 @@ class ImageSets:
             return images
         make = purified_test if for_test else purified
         return self.made((images, countermeasure, for_test), make, images, measure)
-
-
-def _load(source: Source, table: pa.Table, names: list[str], side: int, class_names: list[str]) -> LabelledImages:
-    return load_data_set(source, Listing(table, names), side, class_names)
 
 
 @ray.remote

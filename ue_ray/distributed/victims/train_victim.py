@@ -24,7 +24,7 @@ def train_victim(
 
     def on_epoch(epoch: Epoch) -> None:
         if rank() == 0:
-            epochs.reached.remote(run.file_name, epoch.epoch)
+            epochs.reached.remote(run.file_name, epoch.epoch, epoch.test_accuracy)
 
     entry = run_victim(train, test, run.train_set, run.countermeasure, run.plan, compute, run.pair_classes, on_epoch)
     entry |= {"workers": run.workers, "machine": machine(), "versions": versions()}

@@ -12,9 +12,10 @@ import ray
 import torch
 
 from ue_ray.distributed import cluster
-from ue_ray.distributed.boards import Epochs, watching
+from ue_ray.distributed.boards import Epochs, Reached, watching
 from ue_ray.distributed.console import Progress
 from ue_ray.distributed.gpus import wait_for_gpus
+from ue_ray.distributed.metrics import Metrics
 from ue_ray.distributed.victims.hardware import Hardware
 from ue_ray.distributed.victims.image_sets import Images
 from ue_ray.distributed.victims.spanning_victim import train_together
@@ -44,7 +45,7 @@ def train_victims(
     """
     entries = {run: entry for run in runs if (entry := store.finished(run)) is not None}
     kept, missing = len(entries), [run for run in runs if run not in entries]
-    console = _Console(missing)
+    console, metrics = _Console(missing), Metrics(store.uri)
     for run, entry in entries.items():
         console.say(show(trackers, run, entry, store.uri))
     epochs = cluster.beside_the_driver(Epochs)
@@ -54,9 +55,17 @@ def train_victims(
     together = (
         (run, train_together(run, images_of(run), store, hardware, epochs)) for run in missing if run.workers > 1
     )
-    with watching(lambda: ray.get(epochs.total.remote()), console.show):
+    by_name = {run.file_name: run for run in missing}
+
+    def show_reached(victims: dict[str, Reached]) -> None:
+        console.show(sum(reached.epoch for reached in victims.values()))
+        for name, reached in victims.items():
+            metrics.victim(by_name[name], reached)
+
+    with watching(lambda: ray.get(epochs.victims.remote()), show_reached):
         for run, entry in chain(alone, together):
             entries[run] = entry
+            metrics.victim(run, Reached(entry["epochs"], entry["final_test_accuracy"]))
             console.say(show(trackers, run, entry, store.uri))
             console.ended(run, entry)
     console.progress.done(f"{len(missing)} trained" + (f" ({kept} kept)" if kept else ""))

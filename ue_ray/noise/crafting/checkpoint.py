@@ -107,7 +107,7 @@ class Checkpoints:
         if state.batches is not None:
             state.batches.resume(*latest["batches"])
         if state.table is not None:
-            state.table.start_from([self._tensors(place, name) for name in latest["tables"]])
+            state.table.resume([join(place, name) for name in latest["tables"]])
         if state.deltas is not None:
             state.deltas.restore([join(place, name) for name in latest["deltas"]], state.version)
         gather_objects(None)  # no worker pulls a delta before all have restored them

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ue_ray.errors import UserError, flag
-from ue_ray.learning.collectives import gather_objects, sum_over_workers
+from ue_ray.learning.collectives import sum_over_workers
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.base import NoiseMethod
 from ue_ray.noise.budget import Budget
@@ -114,13 +114,14 @@ class ErrorMinimizing(NoiseMethod):
                 "use schedule online, or more workers"
             )
         table, device = state.table, self.compute.device
+        table.hold(window.sample_ids)
         for step in range(self.options.weight_steps):
             batch = state.batches(window)
-            self._weight_step(state, batch, table.get(batch.sample_ids).to(device), number, step)
+            self._weight_step(state, batch, table.get(batch.sample_ids, device), number, step)
         wrong = torch.zeros((), dtype=torch.int64, device=device)
         seed = step_seed(self.config.seed, number)
         for batch in window.batches(seed):
-            before = table.get(batch.sample_ids).to(device)
+            before = table.get(batch.sample_ids, device)
             delta, missed = state.network.minimise(batch.images, before, batch.labels, seed)
             table.put(batch.sample_ids, delta)
             wrong += missed
@@ -134,7 +135,7 @@ class ErrorMinimizing(NoiseMethod):
         if state.deltas is not None:
             return {"deltas": state.deltas.table(state.version)}
         if state.table is not None:
-            return {"tensors": SampleTable.join(gather_objects(state.table.tensors()))}
+            return {"tensors": state.table.gathered(self.compute.device)}
         return {"tensors": state.network.tensors()}
 
     def noise(self, artifact: NoiseArtifact) -> Noise:
