@@ -38,20 +38,20 @@ def expected(store: Counted, wanted: list[tuple[str, int, int]]) -> list[bytes]:
 
 def test_neighbours_come_in_one_request_and_all_in_order(store: Counted):
     wanted = [(name, n * 10_000, 9_000) for name in "ab" for n in range(300)]
-    assert list(read_pieces(store, *zip(*wanted, strict=True))) == expected(store, wanted)  # type: ignore[arg-type]
+    assert list(read_pieces(store, *zip(*wanted, strict=True))) == expected(store, wanted)
     assert sorted(store.ranges) == [("a", 0, 2_999_000), ("b", 0, 2_999_000)]
 
 
 def test_pieces_that_lie_apart_are_read_by_themselves(store: Counted):
     wanted = [("a", 2_000_000, 10), ("a", 0, 10), ("b", 5, 0), ("a", 1_000_000, 10), ("a", 1_000_000, 10)]
-    assert list(read_pieces(store, *zip(*wanted, strict=True))) == expected(store, wanted)  # type: ignore[arg-type]
+    assert list(read_pieces(store, *zip(*wanted, strict=True))) == expected(store, wanted)
     assert sum(count for _, _, count in store.ranges) == 40
 
 
 def test_what_is_read_at_once_is_bounded(store: Counted, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(pieces, "SPAN_BYTES", 50_000)
     wanted = [("a", n * 10_000, 10_000) for n in range(250)] + [("a", 2_500_000, 70_000)]
-    assert list(read_pieces(store, *zip(*wanted, strict=True))) == expected(store, wanted)  # type: ignore[arg-type]
+    assert list(read_pieces(store, *zip(*wanted, strict=True))) == expected(store, wanted)
     assert max(count for _, _, count in store.ranges) == 70_000, "a large one stands alone"
     assert len(store.ranges) == 51
 
@@ -59,10 +59,10 @@ def test_what_is_read_at_once_is_bounded(store: Counted, monkeypatch: pytest.Mon
 def test_a_piece_behind_the_end_takes_no_other_with_it(store: Counted):
     wanted = [("a", 0, 10), ("a", (3 << 20) - 5, 10), ("b", 0, 3)]
     store.store.write("a", store.store.read("a"))
-    first, lost, last = read_pieces(store, *zip(*wanted, strict=True))  # type: ignore[arg-type]
+    first, lost, last = read_pieces(store, *zip(*wanted, strict=True))
     assert (first, last) == tuple(expected(store, [wanted[0], wanted[2]]))
     assert isinstance(lost, ReadFailure)
-    found = list(read_pieces(store, ["gone", "b"], [0, 0], [1, 1]))  # type: ignore[arg-type]
+    found = list(read_pieces(store, ["gone", "b"], [0, 0], [1, 1]))
     assert isinstance(found[0], ReadFailure)
     assert isinstance(found[1], bytes)
 

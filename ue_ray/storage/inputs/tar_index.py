@@ -16,7 +16,8 @@ from ue_ray.storage.store import Store
 BLOCK = tarfile.BLOCKSIZE
 AHEAD = 1 << 20  # fetched at a time, while members are small: a request takes as long as so many bytes
 NEAR = 16 << 10  # fetched behind a large member: the next header, and what little files come before the next large one
-LARGE, LARGE_LOCALLY = 128 << 10, NEAR  # a member of so many bytes is passed over, not read
+LARGE, LARGE_LOCALLY = 128 << 10, 64 << 10  # a member of so many bytes is passed over, not read
+LARGEST = 1 << 62  # bytes of a member; what says more is no number of bytes
 MOST_EXTENDED = 1 << 20  # of an extended header: a name, in the main; more is damage
 
 _ZEROS = bytes(BLOCK)
@@ -174,7 +175,9 @@ def _header(block: bytes) -> _Header:
 def _number(field: bytes) -> int:
     """A number of a header: octal digits, or, above 8 GiB, a bit and the number itself. Raises _NoHeader."""
     if field[0] == 0x80:
-        return int.from_bytes(field[1:], "big")
+        if (number := int.from_bytes(field[1:], "big")) > LARGEST:
+            raise _NoHeader
+        return number
     digits = field.partition(b"\0")[0].strip() or b"0"
     if digits.translate(None, b"01234567"):
         raise _NoHeader
@@ -203,7 +206,7 @@ def compressed(what: str) -> str:
 
 
 def _kind(type: bytes, name: str, extended: Mapping[str, str]) -> Kind:
-    if type == tarfile.GNUTYPE_SPARSE or any(key.startswith("GNU.sparse.") for key in extended):
+    if type == tarfile.GNUTYPE_SPARSE or (extended and any(key.startswith("GNU.sparse.") for key in extended)):
         return Kind.SPARSE
     if type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE):
         return Kind.FOLDER if type == tarfile.AREGTYPE and name.endswith("/") else Kind.FILE
@@ -248,7 +251,7 @@ _EXTENDED = {
 
 def _size(extended: Mapping[str, str], size: int) -> int:
     said = extended.get("size", "")
-    return int(said) if said.isascii() and said.isdigit() else size
+    return min(int(said), LARGEST) if said.isascii() and said.isdigit() and len(said) < 20 else size
 
 
 def _plain(name: str) -> str:
