@@ -346,6 +346,27 @@ def test_tars_that_are_no_imagenet(tmp_path: Path):
         open_source(str(tmp_path / "train.tar"), split="val")
 
 
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\x1f\x8b" + bytes(600), "is compressed (gzip)"),
+        (b"<html>", "is no tar"),
+        (b"", "holds neither the tars of classes (n01440764.tar) nor validation images"),
+        (tar_of({"a.jpg": b"x"}), "holds neither the tars of classes (n01440764.tar) nor validation images"),
+    ],
+)
+def test_what_is_called_as_an_imagenet_tar_and_is_none(tmp_path: Path, data: bytes, reason: str):
+    put(tmp_path, {"ILSVRC2012_img_train.tar": data})
+    for place in (tmp_path, tmp_path / "ILSVRC2012_img_train.tar"):
+        assert f"{tmp_path}/ILSVRC2012_img_train.tar: {reason}" in refused(place)
+
+
+def test_empty_images_are_read_as_such(tmp_path: Path):
+    put(tmp_path, {"train.tar": tar_of({"n01440764.tar": tar_of({"n01440764_1.JPEG": b"", "n01440764_2.JPEG": b"x"})})})
+    source = open_source(str(tmp_path / "train.tar"))
+    assert list(source.read(source.list().table)) == [b"", b"x"]
+
+
 @pytest.mark.store
 def test_imagenet_in_a_bucket(bucket: str, tmp_path: Path):
     kaggle(tmp_path)

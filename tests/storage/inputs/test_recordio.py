@@ -220,6 +220,9 @@ def test_property_says_how_many_classes_there_are(faces: Path):
         listing = open_source(str(faces)).list()
         assert "property is not read: expected classes,height,width, such as 10572,112,112" in listing.note
         assert listing.class_names == ["0", "1", "2"]
+    (faces / "property").unlink()
+    (faces / "property").mkdir()
+    assert "property cannot be read: " in open_source(str(faces)).list().note
 
 
 @pytest.mark.parametrize(

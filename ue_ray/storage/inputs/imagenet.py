@@ -27,6 +27,7 @@ from ue_ray.storage.inputs.imagenet_tars import CLASS_TAR, ImageNetTars, is_trai
 from ue_ray.storage.inputs.labels import numbered, unlabelled
 from ue_ray.storage.inputs.listing import NO_LABEL, Listing
 from ue_ray.storage.inputs.splits import chosen_split
+from ue_ray.storage.inputs.tar_index import TarIndex
 from ue_ray.storage.inputs.visible import is_visible
 from ue_ray.storage.store import Store
 
@@ -151,7 +152,10 @@ def _tar(
     if is_training_tar(store):
         _refuse_labels(uri, labels)
     elif not is_validation_tar(store):
-        return None
+        if store.root.rpartition("/")[2] not in TARS.values():
+            return None
+        next(iter(TarIndex(store)), None)  # says what is wrong with what is no tar
+        raise UserError(f"{uri}: holds neither the tars of classes (n01440764.tar) nor validation images")
     elif labels is not None and not names_label_file(labels):
         raise UserError(f"{uri}: --labels {labels!r}: expected a file of the validation images' labels ({EXPECTED})")
     if split is not None:

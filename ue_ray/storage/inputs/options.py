@@ -24,9 +24,9 @@ class SourceOptions:
 
     labels: str | None = option(
         "Where labels come from. Of a folder or of tars: a pattern of keys such as users/{label}/*, or a .csv or "
-        ".parquet table with the columns key and label, or a .txt of both. Of Parquet: the label column. Not used for "
-        "what has labels of its own: an output of protect, a built-in data set. Default: the top folder; the column "
-        "label.",
+        ".parquet table with the columns key and label, or a .txt of both. Of Parquet: the label column. Of ImageNet's "
+        "validation images: the file that has their labels. Not used for what has labels of its own: an output of "
+        "protect, RecordIO, a built-in data set. Default: the top folder; the column label.",
         None,
     )
     image_column: str | None = option("Of Parquet: the column of images. Default: image.", None)

@@ -59,14 +59,14 @@ class RecordSource:
 
     def glance(self) -> None:
         """Raises the UserError of ``list`` that the beginnings of the files show, or all of small ones."""
-        files = _files(self)
+        files = self._files()
         for file in files:
-            find_records_of(file, min(file.size, 64))
+            _find(file, min(file.size, 64))
         if sum(file.size for file in files) <= GLANCE_BYTES:
             self.list()
 
     def list(self) -> Listing:
-        files = _files(self)
+        files = self._files()
         classes, notes = _property(files[0])
         most = min(max(classes, MAX_UNNAMED_CLASSES), MOST_LABELS)
         tables = []
@@ -88,6 +88,12 @@ class RecordSource:
         records = read_pieces(store, *(whole[name].to_pylist() for name in ("file", "offset", "nbytes")))
         for fault in rows["fault"].to_pylist():
             yield REASONS[fault] if fault else image_in(next(records))
+
+    def _files(self) -> "_Files":
+        try:
+            return _files(self)
+        except OSError as error:
+            raise UserError(f"{self.uri}: cannot be read: {one_line(error)}") from error
 
 
 def record_files(store: Store) -> list[str]:
@@ -126,7 +132,10 @@ class _File(NamedTuple):
     size: int
 
 
-def _files(source: RecordSource) -> list[_File]:
+_Files = list[_File]
+
+
+def _files(source: RecordSource) -> _Files:
     store = open_store(source.uri)
     if is_file := store.info().is_file:
         folder, _, base = store.root.rpartition("/")
@@ -145,7 +154,7 @@ def _files(source: RecordSource) -> list[_File]:
     return files
 
 
-def find_records_of(file: _File, size: int) -> Records:
+def _find(file: _File, size: int) -> Records:
     """The records in the first ``size`` bytes. Raises UserError where there is none at the beginning."""
     try:
         return find_records(partial(file.folder.read_range, file.base), size)
@@ -157,7 +166,7 @@ def find_records_of(file: _File, size: int) -> Records:
 
 def _list_file(file: _File, most: int) -> tuple[pa.Table, list[str]]:
     """The rows of one file, labels below ``most``, and what is to be said of it."""
-    records = find_records_of(file, file.size)
+    records = _find(file, file.size)
     if (offsets := _offsets(file)) is not None:
         records = _by_index(records, offsets, file)
     notes = []
@@ -174,7 +183,10 @@ def _list_file(file: _File, most: int) -> tuple[pa.Table, list[str]]:
 
 def _property(file: _File) -> tuple[int, list[str]]:
     """How many classes ``property`` says there are, 0 where there is none, and what is wrong with it."""
-    text = file.folder.read_if_there(PROPERTY)
+    try:
+        text = file.folder.read_if_there(PROPERTY)
+    except OSError as error:
+        return 0, [f"{PROPERTY} cannot be read: {one_line(error)}"]
     if text is None:
         return 0, []
     numbers = text.decode("utf-8", "replace").strip().split(",")
