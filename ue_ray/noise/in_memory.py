@@ -134,6 +134,7 @@ class Protector:
             raise UserError("this noise is each sample's own: give sample_ids")
         images = list(images)
         ids = list(sample_ids) if sample_ids is not None else [""] * len(images)
+        self.noise.expect(numbers)
         protected = self.noise.protect([pixels(image) for image in images], numbers, ids)
         return [like(image, changed) for image, changed in zip(images, protected, strict=True)]
 

@@ -17,7 +17,7 @@ from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.crafted import Noise
 from ue_ray.protection.class_map import ClassMap, labels_for_artifact
 from ue_ray.protection.looks import Look, Looks
-from ue_ray.storage.inputs.listing import Source
+from ue_ray.storage.inputs.listing import NO_LABEL, Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.outputs.names import NO_HASHES
 from ue_ray.storage.outputs.records import is_intact, read_record, write_record
@@ -124,6 +124,8 @@ class ShardProtector:
     def protect(self, index: int, rows: pa.Table) -> ShardResult:
         """Write shard ``index``, made of ``rows`` of the listing. Safe to repeat: the same rows give the same file."""
         change, notes, looks = Change(), Counter[str](), list[Look]()
+        labels = rows["label"].to_numpy()
+        self.noise.expect(self.artifact_labels[labels[labels != NO_LABEL]])
         format, extension = self.handling.format, self.handling.extension
         with ShardWriter(self.output, index, self.class_names, format, extension, self.shared) as writer:
             samples: list[Sample] = []
