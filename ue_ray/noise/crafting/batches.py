@@ -22,13 +22,27 @@ WINDOW_BYTES = 400 << 20  # decoded images a worker keeps; filling the window ta
 class Batch:
     """This worker's part of a global batch, on the device.
 
-    ``images`` float32 [N,3,S,S] in [0, 1]; ``labels`` int64 [N]; ``global_count``: rows on all workers.
+    ``images`` float32 [N,3,S,S] in [0, 1]; ``labels`` int64 [N], and once more as ``host_labels``; ``global_count``: rows
+    on all workers.
     """
 
     images: Tensor
     labels: Tensor
+    host_labels: np.ndarray
     sample_ids: Sequence[str]
     global_count: int
+
+    def by_class(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the classes of the rows, int64 [k] in order, the place of each row's class among them, int64 [N], and
+        the number of rows of each, float32 [k].
+
+        The host finds them: asked for them, a GPU would first have to finish all that it was given before.
+        """
+        classes, members, counts = np.unique(self.host_labels, return_inverse=True, return_counts=True)
+        place = self.labels.device
+        found = (torch.from_numpy(each) for each in (classes, members, counts.astype(np.float32)))
+        classes_there, members_there, counts_there = (each.to(place, non_blocking=True) for each in found)
+        return classes_there, members_there, counts_there
 
 
 class Window:
@@ -53,7 +67,7 @@ class Window:
             images = torch.empty((0, *shape), dtype=torch.uint8)
             labels = torch.empty(0, dtype=torch.int64)
         self.images = images.to(compute.device)  # once, as bytes: batches are then cut out where they are used
-        self.labels = labels.to(compute.device)
+        self.labels, self.host_labels = labels.to(compute.device), labels.numpy()
 
     def __len__(self) -> int:
         """Rows on all workers."""
@@ -77,10 +91,11 @@ class Window:
             yield self._batch(rows[own], len(positions))
 
     def _batch(self, rows: np.ndarray, global_count: int) -> Batch:
-        index = torch.from_numpy(rows).to(self.images.device)
+        index = torch.from_numpy(rows).to(self.images.device, non_blocking=True)
         return Batch(
             images=self.compute.images(self.images[index]),
             labels=self.labels[index],
+            host_labels=self.host_labels[rows],
             sample_ids=[self.sample_ids[row] for row in rows],
             global_count=global_count,
         )

@@ -89,7 +89,7 @@ class ErrorMinimizing(NoiseMethod):
         assert state.deltas is not None
         for step in range(self.options.weight_steps):
             batch = state.batches(window)
-            classes, members = batch.labels.unique(return_inverse=True)
+            classes, members, _ = batch.by_class()
             self._weight_step(state, batch, state.deltas.pull(classes, state.version)[members], number, step)
         error, used = delta_pass(state, window, step_seed(self.config.seed, number), state.network.minimise)
         return error, len(window) + self.options.weight_steps * self.options.batch_size, used
@@ -116,11 +116,12 @@ class ErrorMinimizing(NoiseMethod):
         table, device = state.table, self.compute.device
         for step in range(self.options.weight_steps):
             batch = state.batches(window)
-            self._weight_step(state, batch, table.get(batch.sample_ids).to(device), number, step)
+            delta = table.get(batch.sample_ids).to(device, non_blocking=True)
+            self._weight_step(state, batch, delta, number, step)
         wrong = torch.zeros((), dtype=torch.int64, device=device)
         seed = step_seed(self.config.seed, number)
         for batch in window.batches(seed):
-            before = table.get(batch.sample_ids).to(device)
+            before = table.get(batch.sample_ids).to(device, non_blocking=True)
             delta, missed = state.network.minimise(batch.images, before, batch.labels, seed)
             table.put(batch.sample_ids, delta)
             wrong += missed
