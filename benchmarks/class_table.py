@@ -2,10 +2,10 @@
 
     python benchmarks/class_table.py --output benchmarks/results/class-table.json
 
-A class-wise noise of many classes at the side of photos (1,000 at 224: 600 MB) lies in a file; its deltas are random, but are
-looked up as crafted ones are. Images of random classes are protected 64 at a time, shard by shard, as applying does it:
-nothing is decoded or encoded. Once all images have one size, so that a class's rounded delta can be kept, and once each
-has a size of its own, as photos have.
+A class-wise noise of many classes at the side of photos (1,000 at 224: 600 MB) lies in a file; its deltas are random,
+but are looked up as crafted ones are. Images of random classes are protected 64 at a time, shard by shard, as applying
+does it: nothing is decoded or encoded. Once all images have one size, so that a class's rounded delta can be kept, and
+once each has a size of its own, as photos have.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A device that is not the CPU, on any machine: torch's ``meta`` device with real numbers on it.
 
-Its tensors say ``meta`` and hold their numbers on the CPU. What a GPU would refuse is refused: tensors of two devices in
-one operation. What makes the host wait for a GPU is listed, with the line that asked for it: reading a value, a shape
-that hangs on values, and copies from one device to the other that are not ``non_blocking``.
+Its tensors say ``meta`` and hold their numbers on the CPU. What a GPU would refuse is refused: tensors of two devices
+in one operation. What makes the host wait for a GPU is listed, with the line that asked for it: reading a value, a
+shape that hangs on values, and copies from one device to the other that are not ``non_blocking``.
 """
 
 from __future__ import annotations
@@ -88,9 +88,9 @@ class Emulation(TorchDispatchMode):
     def _judge(self, func: Any, args: Any, kwargs: Any, there: list[Tensor], here: list[Tensor]) -> None:
         packet = func.overloadpacket
         if packet in COPIES:
-            crosses = bool(here) if packet is aten.copy_ else bool(here) or kwargs.get("device") not in (None, ELSEWHERE)
-            blocks = not (kwargs.get("non_blocking") or (packet is aten.copy_ and len(args) > 2 and args[2]))
-            if crosses and blocks:
+            crosses = bool(here) or kwargs.get("device") not in (None, ELSEWHERE)
+            non_blocking = kwargs.get("non_blocking") or (packet is aten.copy_ and len(args) > 2 and args[2])
+            if crosses and not non_blocking:
                 self._note(func)
             return
         if packet in INDEXING and isinstance(args[0], Elsewhere):
@@ -107,8 +107,8 @@ class Emulation(TorchDispatchMode):
             raise WrongDevice(f"{func} on tensors of two devices")
 
     def _note(self, func: Any) -> None:
-        lines = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.line}" for frame in traceback.extract_stack()
-                 if "/ue_ray/" in frame.filename]  # fmt: skip
+        frames = [frame for frame in traceback.extract_stack() if "/ue_ray/" in frame.filename]
+        lines = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.line}" for frame in frames]
         self.waits.append(f"{func} by {' <- '.join(lines[:-4:-1])}")
 
 

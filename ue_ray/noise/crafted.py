@@ -49,7 +49,7 @@ class Noise(ABC):
         """
         return self.config.budget.project(self.delta(images, labels, sample_ids)).cpu()
 
-    def expect(self, labels: np.ndarray) -> None:
+    def expect(self, labels: np.ndarray) -> None:  # noqa: B027 (most noises fetch nothing)
         """Says of which classes the next images are, int64 [n], in their order; some of them may then be left out.
 
         What is fetched for them is then fetched once, in whatever order they come.

@@ -75,9 +75,9 @@ class DeltaFile:
     Classes that come in random order would have a chunk read for each of them. ``expect`` says which are to come: then
     the file is swept from its beginning to its end for as many of them as are kept, and each is read once.
 
-    ``chunks``: their SHA-256s; asking for a delta in a chunk that has another raises UserError. A chunk is compared when
-    it is first used, and is then read whole. None: they are not compared. Raises ValueError for a file that is not of
-    this kind.
+    ``chunks``: their SHA-256s; asking for a delta in a chunk that has another raises UserError. A chunk is compared
+    when it is first used, and is then read whole. None: they are not compared. Raises ValueError for a file that is not
+    of this kind.
     """
 
     def __init__(self, uri: str, chunks: Sequence[str] | None = None) -> None:
@@ -121,7 +121,7 @@ class DeltaFile:
         return max(1, HELD_BYTES // max(1, 4 * prod(self.shape[1:])))
 
     def _hold(self, wanted: list[int]) -> None:
-        """Holds what is ``wanted``, then what comes next, then what it held, the latest first, then what lies beside."""
+        """Holds what is ``wanted``, then what comes next, what it held (the latest first), and what lies beside."""
         size = _chunk_rows(self.shape)
         missing = [row for row in wanted if row not in self._held]
         coming: list[int] = []
@@ -135,13 +135,13 @@ class DeltaFile:
 
     def _read(self, number: int, rows: list[int]) -> dict[int, np.ndarray]:
         """Reads ``rows`` of a chunk and what lies between them; when it is first used, the whole chunk."""
-        compare = self.chunks is not None and number not in self._compared
+        digest = self.chunks[number] if self.chunks is not None and number not in self._compared else None
         whole = self._chunk(number)
-        first, last = (whole[0], whole[-1]) if compare else (rows[0], rows[-1])
+        first, last = (whole[0], whole[-1]) if digest else (rows[0], rows[-1])
         width = 4 * prod(self.shape[1:])
         data = read_range(self.uri, self.start + first * width, (last + 1 - first) * width)
-        if compare:
-            if sha256(data).hexdigest() != self.chunks[number]:
+        if digest:
+            if sha256(data).hexdigest() != digest:
                 raise UserError(f"{self.uri} is damaged: its deltas from class {first} on are others")
             self._compared.add(number)
         deltas = np.frombuffer(data, "<f4").reshape(-1, *self.shape[1:])

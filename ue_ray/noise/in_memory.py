@@ -77,7 +77,7 @@ def craft(
         ids = [str(row) if sample_ids is None else sample_ids[row] for row in rows.tolist()]
         seen = np.stack([resize(arrays[row], config.image_size) for row in rows])
         block = Block(rows, LabelledImages(seen, numbers[rows], ids))
-        windows = Windows(lambda: iter([block]), config.options["batch_size"], compute)
+        windows = Windows(lambda: [block], config.options["batch_size"], compute, rows=len(rows))
         deltas = ReplicatedDeltas(len(names), config.canvas, config.budget, compute.device)
         artifact = crafter.craft(windows, deltas, report)
         assert artifact is not None  # there is one worker
