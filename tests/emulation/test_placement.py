@@ -26,12 +26,12 @@ BUDGETS = [Budget(8 / 255), Budget(0.6, "l2")]
 
 @pytest.fixture(scope="module")
 def blocks():
-    return digit_blocks(per_class=4, side=SIDE)
+    return digit_blocks(per_class=2, side=SIDE)
 
 
 @pytest.fixture(scope="module")
 def rows(blocks):
-    """Images float32 [40,3,16,16] and labels int64 [40], on the CPU."""
+    """Images float32 [20,3,16,16] and labels int64 [20], on the CPU."""
     images, labels, _ = all_rows(blocks)
     return torch.from_numpy(images).permute(0, 3, 1, 2) / 255, torch.from_numpy(labels)
 
@@ -65,14 +65,14 @@ def test_a_pgd_step_waits_for_nothing(view, budget, rows):
 
 # The table of alternating is the CPU's, and takes what each batch has made.
 A_BATCH = {"alternating": 1}
-BATCHES, A_ROUND = 5, 2  # at its end, the error and the share of the budget are asked for
+BATCHES, A_ROUND = 3, 2  # at its end, the error and the share of the budget are asked for
 
 
 @pytest.mark.filterwarnings("ignore:.*non-meta parameter")  # the numbers are copied all the same
 @pytest.mark.parametrize("case", TABLE, ids="-".join)
 def test_a_noise_is_made_there_and_the_host_waits_at_the_end_of_a_round(case, blocks):
     images, labels, sample_ids = all_rows(blocks)
-    changes = {"max_rounds": 2, "batch_size": 8, "weight_steps": 3, "stop_error": 1e-9, "adversary_steps": 2}
+    changes = {"max_rounds": 2, "batch_size": 7, "weight_steps": 3, "stop_error": 1e-9, "adversary_steps": 2}
     config = config_for(*case, BUDGETS[0], **changes)
     waits = []
     with emulation() as device:
@@ -81,7 +81,7 @@ def test_a_noise_is_made_there_and_the_host_waits_at_the_end_of_a_round(case, bl
             waits.append(list(device.waits))
             device.waits.clear()
 
-        windows = Windows(blocks, config.options.get("batch_size", 8), COMPUTE)
+        windows = Windows(blocks, config.options.get("batch_size", 7), COMPUTE)
         deltas = ReplicatedDeltas(10, config.canvas, config.budget, ELSEWHERE)
         artifact = new_method(config, COMPUTE).craft(windows, deltas, report)
         protected = open_noise(artifact, COMPUTE).protect(list(images), labels, sample_ids)
