@@ -92,15 +92,23 @@ def test_a_noise_is_made_there_and_the_host_waits_at_the_end_of_a_round(case, bl
     assert 0 < np.abs(change).max() <= 8
 
 
+# These compute on the CPU, image by image, and get and give a batch.
+ON_THE_CPU = ("autoaugment", "randaugment", "jpeg-10-after")
+
+
 @pytest.mark.parametrize("name", COUNTERMEASURES)
 def test_a_countermeasure_works_there(name, rows):
-    with emulation():
+    with emulation() as device:
         images, labels = (each.to(ELSEWHERE) for each in rows)
         network = COMPUTE.place(build("resnet9", 10, SIDE))
         targets = functional.one_hot(labels, 10).to(torch.float32)
-        changed, mixed = parse(name).augment(images, targets, network, torch.Generator().manual_seed(0))
+        countermeasure, generator = parse(name), torch.Generator().manual_seed(0)
+        device.waits.clear()
+        changed, mixed = countermeasure.augment(images, targets, network, generator)
         assert changed.device == mixed.device == ELSEWHERE
         assert changed.shape == images.shape
+        if not name.startswith("ueraser"):  # it asks which images take which of its operations
+            assert len(device.waits) == (2 if name in ON_THE_CPU else 0), device.waits
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
