@@ -1,5 +1,6 @@
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -29,7 +30,55 @@ def test_what_is_written_is_read_in_any_order(deltas, scheme, tmp_path):
     assert torch.equal(whole(found), deltas)
     for rows in (torch.tensor([10, 0, 10, 5]), torch.tensor([], dtype=torch.int64), torch.randperm(11)):
         assert torch.equal(found[rows], deltas[rows])
-    assert len(found._kept) <= delta_file.KEPT_CHUNKS
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Opens a table of which a chunk has some rows and some are held; returns it, its deltas and, as they are read, the
+    (first row, last row) of each read."""
+
+    def opened(chunk, held):
+        monkeypatch.setattr(delta_file, "CHUNK_BYTES", chunk * ROW)
+        monkeypatch.setattr(delta_file, "HELD_BYTES", held * ROW)
+        deltas = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+        _, chunks = write_deltas(str(tmp_path / "x"), deltas)
+        found, made, plain = DeltaFile(str(tmp_path / "x"), chunks), [], delta_file.read_range
+
+        def noted(uri, start, count):
+            made.append(((start - found.start) // ROW, (start - found.start + count) // ROW - 1))
+            return plain(uri, start, count)
+
+        monkeypatch.setattr(delta_file, "read_range", noted)
+        return found, deltas, made
+
+    return opened
+
+
+ORDER = [9, 2, 9, 0, 5, 10, 2, 7, 4, 0, 9, 1]
+
+
+def test_what_is_expected_is_read_once_in_the_files_order(table):
+    found, deltas, reads = table(chunk=4, held=9)
+    found.expect(np.array(ORDER))
+    for row in ORDER:
+        assert torch.equal(found[torch.tensor([row])], deltas[[row]])
+    assert reads == [(0, 3), (4, 7), (8, 10)]
+
+
+def test_more_than_can_be_held_is_read_in_a_few_sweeps(table):
+    found, deltas, reads = table(chunk=4, held=5)
+    found.expect(np.array(ORDER))
+    for row in ORDER:
+        assert torch.equal(found[torch.tensor([row])], deltas[[row]])
+        assert len(found._held) <= 5
+    assert reads == [(0, 3), (4, 7), (8, 10), (1, 1), (4, 7)]  # 0, 2, 5, 9, 10; then 1, 4, 7, beside 0 and 9
+
+
+def test_without_an_expectation_a_chunk_is_read_whole_once_and_then_row_by_row(table):
+    found, deltas, reads = table(chunk=4, held=2)
+    for row in (0, 5, 10, 0, 6, 10):
+        assert torch.equal(found[torch.tensor([row])], deltas[[row]])
+    assert reads == [(0, 3), (4, 7), (8, 10), (0, 0), (6, 6), (10, 10)]
 
 
 def test_it_is_a_plain_safetensors_file_and_its_digests_are_its_own(deltas, tmp_path):

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from PIL import Image
 
 from tests.device import COMPUTE
@@ -11,6 +12,7 @@ from tests.noise.test_contract import config_for
 from ue_ray.errors import UserError
 from ue_ray.images.codec import decode, encode
 from ue_ray.images.quality import psnr, ssim
+from ue_ray.noise import delta_file
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.methods import open_noise
@@ -63,6 +65,34 @@ def test_a_shard_holds_every_good_image_and_the_reason_of_every_bad_one(folder):
     for row in pq.read_table(folder / "out" / "data" / "part-00003.parquet").to_pylist():
         before = decode((folder / "in" / row["image"]["path"]).read_bytes()).rgb
         assert np.abs(decode(row["image"]["bytes"]).rgb.astype(int) - before).max() <= 8
+
+
+def test_each_class_of_a_shard_is_read_once_in_whatever_order_its_images_come(tmp_path, monkeypatch):
+    classes, row = 6, 4 * 3 * 16 * 16
+    for label in range(classes):
+        (tmp_path / "in" / str(label)).mkdir(parents=True)
+        for number in range(4):
+            shape = (20 + number, 20)  # of four sizes: what was rounded for one is of no use to the next
+            Image.new("RGB", shape, (99, 99, 99)).save(tmp_path / "in" / str(label) / f"{number}.png")
+    monkeypatch.setattr(delta_file, "CHUNK_BYTES", row)
+    monkeypatch.setattr(delta_file, "HELD_BYTES", classes * row)
+    config = config_for("error-minimizing", "class-wise", "online", Budget(8 / 255))
+    NoiseArtifact(config, deltas=torch.full((10, 3, 16, 16), 4 / 255)).save(str(tmp_path / "noise"))
+    artifact = NoiseArtifact.load(str(tmp_path / "noise"))
+    reads, plain = [], delta_file.read_range
+    monkeypatch.setattr(
+        delta_file, "read_range", lambda uri, start, count: (reads.append(start), plain(uri, start, count))[1]
+    )
+    source = open_source(str(tmp_path / "in"))
+    listing = source.list()
+    noise = open_noise(artifact, COMPUTE)
+    shards = ShardProtector(source, listing.class_names, artifact, noise, str(tmp_path / "out"))
+    monkeypatch.setattr("ue_ray.protection.shard.GRAIN", 2)
+    order = np.random.default_rng(0).permutation(len(listing))
+    result = shards.protect(0, listing.table.take(order))
+    assert result.record.protected == 4 * classes
+    assert len(reads) == classes
+    assert reads == sorted(reads)
 
 
 @pytest.mark.parametrize("encoding", ["png", "jpeg"])

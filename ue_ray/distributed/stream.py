@@ -29,8 +29,8 @@ def numbered(count: int, most: int = MAX_BLOCKS) -> ray.data.Dataset:
     return ray.data.from_blocks([pa.table({"id": some}) for some in np.array_split(np.arange(count), min(count, most))])
 
 
-def block_stream(survey: Survey, fraction: float, seed: int, side: int, workers: int) -> ray.data.Dataset:
-    """A ``fraction`` of the input as blocks of images decoded at ``side``, one image a row.
+def block_stream(survey: Survey, fraction: float, seed: int, side: int, workers: int) -> tuple[ray.data.Dataset, int]:
+    """A ``fraction`` of the input as blocks of images decoded at ``side``, one image a row; and the number of rows.
 
     Train deals the rows out in equal shares and drops a remainder, so the last block is filled up with rows of no
     position; an image that cannot be decoded becomes such a row too.
@@ -49,7 +49,7 @@ def block_stream(survey: Survey, fraction: float, seed: int, side: int, workers:
     tasks = min(MAX_BLOCKS, max(-(-count // together), int(4 * cpus())))
     blocks = numbered(count, tasks).map_batches(read, batch_size=None, num_cpus=share)
     blocks.set_name("craft-decode")
-    return blocks
+    return blocks, total + padding
 
 
 def blocks_of(batches: Iterable[dict[str, np.ndarray]]) -> Iterator[Block]:

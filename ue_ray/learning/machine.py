@@ -49,6 +49,25 @@ def _quota(cgroups: Path) -> float:
     return math.inf
 
 
+def free_memory(cgroups: Path = Path("/sys/fs/cgroup"), meminfo: Path = Path("/proc/meminfo")) -> int:
+    """Returns how many bytes of RAM may still be taken: what is available, or what the container's limit (cgroups of
+    version 2 and 1 at ``cgroups``) leaves, whichever is less. Files that are cached count as free."""
+    if meminfo.exists():
+        available = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
+        free = 1024 * int(available.split()[1])
+    else:  # not on macOS
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    for limit, usage, cached in (
+        ("memory.max", "memory.current", "memory.stat"),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"),
+    ):
+        with suppress(OSError, ValueError):  # no such version, no limit: "max"
+            left = int((cgroups / limit).read_text()) - int((cgroups / usage).read_text())
+            statistics = dict(line.split() for line in (cgroups / cached).read_text().splitlines())
+            return max(0, min(free, left + int(statistics.get("inactive_file", 0))))
+    return free
+
+
 def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():

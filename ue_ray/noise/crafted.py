@@ -16,9 +16,9 @@ from ue_ray.noise.canvas import lay, patch_size, spread
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.crafting.sample_deltas import SampleTable
 from ue_ray.noise.crafting.surrogate import Move, Surrogate
-from ue_ray.noise.delta_file import DeltaRows
+from ue_ray.noise.delta_file import DeltaFile, DeltaRows
 
-KEPT_BYTES = 256 << 20  # of class-wise deltas at the images' own sizes
+KEPT_BYTES = 128 << 20  # of class-wise deltas at the images' own sizes
 CHUNK = 64  # images that a surrogate perturbs together
 
 
@@ -48,6 +48,12 @@ class Noise(ABC):
         Raises UserError when the artifact has nothing for a sample.
         """
         return self.config.budget.project(self.delta(images, labels, sample_ids)).cpu()
+
+    def expect(self, labels: np.ndarray) -> None:  # noqa: B027 (most noises fetch nothing)
+        """Says of which classes the next images are, int64 [n], in their order; some of them may then be left out.
+
+        What is fetched for them is then fetched once, in whatever order they come.
+        """
 
     def protect(self, images: Sequence[np.ndarray], labels: np.ndarray, sample_ids: Sequence[str]) -> list[np.ndarray]:
         """Returns ``images``, uint8 [H,W,3] each of its own size, with their deltas added and rounded once.
@@ -109,6 +115,10 @@ class ClassNoise(Noise):
     def __init__(self, config: NoiseConfig, compute: Compute, deltas: DeltaRows) -> None:
         super().__init__(config, compute)
         self.deltas = deltas
+
+    def expect(self, labels: np.ndarray) -> None:
+        if isinstance(self.deltas, DeltaFile):
+            self.deltas.expect(labels)
 
     def delta(self, images: Tensor | None, labels: Tensor, sample_ids: Sequence[str]) -> Tensor:
         return self.deltas[labels.cpu()]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import chain, groupby, islice
 from math import prod
 from typing import Protocol
 
@@ -20,7 +20,9 @@ from ue_ray.storage.filesystem import open_store, read_range
 CHUNK_BYTES = 64 << 20
 """Written, read and verified at a time (or one delta, if it alone is larger)."""
 
-KEPT_CHUNKS = 4
+HELD_BYTES = 384 << 20
+"""Of the deltas that a ``DeltaFile`` keeps (or one, if it alone is larger)."""
+
 _LONGEST_HEADER = 1 << 20
 
 
@@ -68,10 +70,14 @@ def write_deltas(uri: str, deltas: DeltaRows) -> tuple[str, list[str]]:
 
 
 class DeltaFile:
-    """What ``write_deltas`` wrote, a chunk at a time: the few that were used last are kept.
+    """What ``write_deltas`` wrote, read a chunk at a time. The deltas that were used last are kept, HELD_BYTES of them.
 
-    ``chunks``: their SHA-256s; asking for a delta in a chunk that has another raises UserError. None: they are not
-    compared. Raises ValueError for a file that is not of this kind.
+    Classes that come in random order would have a chunk read for each of them. ``expect`` says which are to come: then
+    the file is swept from its beginning to its end for as many of them as are kept, and each is read once.
+
+    ``chunks``: their SHA-256s; asking for a delta in a chunk that has another raises UserError. A chunk is compared
+    when it is first used, and is then read whole. None: they are not compared. Raises ValueError for a file that is not
+    of this kind.
     """
 
     def __init__(self, uri: str, chunks: Sequence[str] | None = None) -> None:
@@ -90,31 +96,60 @@ class DeltaFile:
             raise ValueError("its chunks are not those that were recorded")
         if nbytes:
             read_range(uri, self.start + nbytes - 1, 1)  # a file that was cut is found here, not halfway through
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._held: dict[int, np.ndarray] = {}  # row -> delta, float32 [3,s,s]
+        self._expected: list[int] = []
+        self._compared: set[int] = set()
+
+    def expect(self, rows: np.ndarray) -> None:
+        """Says which rows, int64 [n], are asked for next, and in which order. Some of them may then be left out."""
+        self._expected = rows.tolist()
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        deltas = torch.empty(len(rows), *self.shape[1:])
-        size = _chunk_rows(self.shape)
-        for number in (rows // size).unique().tolist():
-            places = torch.nonzero(rows // size == number).flatten()
-            deltas[places] = torch.from_numpy(self._chunk(number)[(rows[places] - number * size).numpy()])
+        if len(rows) > self._most:
+            return torch.cat([self[part] for part in rows.split(self._most)])
+        wanted = rows.tolist()
+        if not self._held.keys() >= set(wanted):
+            self._hold(wanted)
+        deltas = torch.empty(len(wanted), *self.shape[1:])
+        for delta, row in zip(deltas, wanted, strict=True):
+            delta.copy_(torch.from_numpy(self._held[row]))
         return deltas
 
-    def _chunk(self, number: int) -> np.ndarray:
-        if number not in self._kept:
-            if len(self._kept) == KEPT_CHUNKS:
-                self._kept.popitem(last=False)
-            self._kept[number] = self._read(number)
-        self._kept.move_to_end(number)
-        return self._kept[number]
+    @property
+    def _most(self) -> int:
+        """How many rows are held."""
+        return max(1, HELD_BYTES // max(1, 4 * prod(self.shape[1:])))
 
-    def _read(self, number: int) -> np.ndarray:
-        size, row = _chunk_rows(self.shape), 4 * prod(self.shape[1:])
-        count = min(size, self.shape[0] - number * size)
-        data = read_range(self.uri, self.start + number * size * row, count * row)
-        if self.chunks is not None and sha256(data).hexdigest() != self.chunks[number]:
-            raise UserError(f"{self.uri} is damaged: its deltas from class {number * size} on are others")
-        return np.frombuffer(data, "<f4").reshape(count, *self.shape[1:])
+    def _hold(self, wanted: list[int]) -> None:
+        """Holds what is ``wanted``, then what comes next, what it held (the latest first), and what lies beside."""
+        size = _chunk_rows(self.shape)
+        missing = [row for row in wanted if row not in self._held]
+        coming: list[int] = []
+        if missing[0] in self._expected:
+            coming = self._expected = self._expected[self._expected.index(missing[0]) :]
+        beside = (row for chunk in {row // size for row in missing} for row in self._chunk(chunk))
+        rows = set(islice(dict.fromkeys(chain(wanted, coming, reversed(self._held), beside)), self._most))
+        self._held = {row: delta for row, delta in self._held.items() if row in rows}
+        for chunk, some in groupby(sorted(rows - self._held.keys()), lambda row: row // size):
+            self._held |= self._read(chunk, list(some))
+
+    def _read(self, number: int, rows: list[int]) -> dict[int, np.ndarray]:
+        """Reads ``rows`` of a chunk and what lies between them; when it is first used, the whole chunk."""
+        digest = self.chunks[number] if self.chunks is not None and number not in self._compared else None
+        whole = self._chunk(number)
+        first, last = (whole[0], whole[-1]) if digest else (rows[0], rows[-1])
+        width = 4 * prod(self.shape[1:])
+        data = read_range(self.uri, self.start + first * width, (last + 1 - first) * width)
+        if digest:
+            if sha256(data).hexdigest() != digest:
+                raise UserError(f"{self.uri} is damaged: its deltas from class {first} on are others")
+            self._compared.add(number)
+        deltas = np.frombuffer(data, "<f4").reshape(-1, *self.shape[1:])
+        return {row: deltas[row - first].copy() for row in rows}
+
+    def _chunk(self, number: int) -> range:
+        size = _chunk_rows(self.shape)
+        return range(number * size, min((number + 1) * size, self.shape[0]))
 
 
 def _chunk_rows(shape: Sequence[int]) -> int:

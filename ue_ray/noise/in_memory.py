@@ -77,7 +77,8 @@ def craft(
         ids = [str(row) if sample_ids is None else sample_ids[row] for row in rows.tolist()]
         seen = np.stack([resize(arrays[row], config.image_size) for row in rows])
         block = Block(rows, LabelledImages(seen, numbers[rows], ids))
-        windows = Windows(lambda: iter([block]), config.options.get("batch_size", 1), compute)
+        batch_size = config.options.get("batch_size", 1)
+        windows = Windows(lambda: [block], batch_size, compute, rows=len(rows))
         deltas = ReplicatedDeltas(len(names), config.canvas, config.budget, compute.device)
         artifact = crafter.craft(windows, deltas, report)
         assert artifact is not None  # there is one worker
@@ -134,6 +135,7 @@ class Protector:
             raise UserError("this noise is each sample's own: give sample_ids")
         images = list(images)
         ids = list(sample_ids) if sample_ids is not None else [""] * len(images)
+        self.noise.expect(numbers)
         protected = self.noise.protect([pixels(image) for image in images], numbers, ids)
         return [like(image, changed) for image, changed in zip(images, protected, strict=True)]
 

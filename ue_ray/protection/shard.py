@@ -15,10 +15,10 @@ from ue_ray.images.codec import NO_TRANSPARENCY, ImageError, Picture, decode
 from ue_ray.images.quality import Likeness, psnr_of, ssim_of_pairs
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.crafted import Noise
-from ue_ray.protection.class_map import ClassMap, labels_for_artifact
+from ue_ray.protection.class_map import NO_NOISE, ClassMap, labels_for_artifact
 from ue_ray.protection.looks import Look, Looks
 from ue_ray.protection.partial import Partial, protected_classes, rows_left_out
-from ue_ray.storage.inputs.listing import Source
+from ue_ray.storage.inputs.listing import NO_LABEL, Source
 from ue_ray.storage.inputs.samples import DEFAULT_HANDLING, Handling, Rejected, Sample, decode_rows
 from ue_ray.storage.outputs.names import NO_HASHES
 from ue_ray.storage.outputs.records import is_intact, read_record, write_record
@@ -134,6 +134,9 @@ class ShardProtector:
         format, extension = self.handling.format, self.handling.extension
         left_out = rows_left_out(self.partial, self.class_names, rows["label"].to_numpy())
         rows = rows.filter(pa.array(~left_out))
+        labels = rows["label"].to_numpy()
+        noises = self.artifact_labels[labels[labels != NO_LABEL]]
+        self.noise.expect(noises[noises != NO_NOISE])
         with ShardWriter(self.output, index, self.class_names, format, extension, self.shared) as writer:
             writer.leave_out(int(np.count_nonzero(left_out)))
             samples: list[Sample] = []

@@ -18,6 +18,7 @@ from ue_ray.distributed.boards import Board, watching
 from ue_ray.distributed.causes import no_space
 from ue_ray.distributed.cluster import beside_the_driver, own_handlers, wait_for_room
 from ue_ray.distributed.console import Progress
+from ue_ray.distributed.crafting.kept_blocks import KeptBlocks, room_for_blocks
 from ue_ray.distributed.crafting.pace import Pace
 from ue_ray.distributed.crafting.workers import Workers, class_deltas, threads
 from ue_ray.distributed.gpus import wait_for_gpus
@@ -29,6 +30,7 @@ from ue_ray.learning.compute import Compute
 from ue_ray.noise.config import NoiseConfig
 from ue_ray.noise.crafting.batches import Windows
 from ue_ray.noise.crafting.checkpoint import Checkpoints
+from ue_ray.noise.crafting.filling import window_bytes
 from ue_ray.noise.crafting.rounds import Round
 from ue_ray.noise.methods import METHODS, new_method
 from ue_ray.storage.filesystem import join
@@ -44,7 +46,8 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
     does this call when there is one already. Both must be within every worker's reach. Raises UserError for a mistake
     of the user's, RunError when workers were lost more than MAX_FAILURES times without a new checkpoint in between.
     """
-    stream = block_stream(survey, config.options["data_fraction"], config.seed, config.image_size, workers.count)
+    fraction = config.options["data_fraction"]
+    stream, rows = block_stream(survey, fraction, config.seed, config.image_size, workers.count)
     share, needed = workers.share(), workers.at_least or workers.count
     kind = "GPU" if workers.use_gpu else "CPU"
     wait_for_room(needed, share, f"a {kind}" if needed == 1 else f"{needed} {kind}s")
@@ -62,6 +65,7 @@ def craft(survey: Survey, config: NoiseConfig, workers: Workers, artifact: str, 
         "precision": workers.precision,
         "delta_table": workers.delta_table,
         "unseen": survey.summary.unseen,
+        "rows": rows,
     }
     progress, metrics = Progress("craft"), Metrics(run)
     pace = Pace(config.options.get("max_rounds", 1))
@@ -128,17 +132,13 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
         return
     METHODS[config.method] = setup["method"]  # one of the driver's own is not in this process's dict
     compute = Compute.detect(ray.train.torch.get_device(), setup["compile"], setup["precision"])
-    shard = ray.train.get_dataset_shard("craft")
-
-    def blocks() -> Iterator[Block]:
-        return blocks_of(shard.iter_batches(batch_size=None, batch_format="numpy"))
 
     def report(entry: Round) -> None:
         if context.get_world_rank() == 0:
             setup["board"].put.remote(asdict(entry))
 
     deltas = class_deltas(config, compute, setup["delta_table"])
-    windows = Windows(blocks, config.options.get("batch_size", 1), compute)
+    windows = _windows(config, compute, setup["rows"])
     try:
         artifact = new_method(config, compute).craft(windows, deltas, report, Checkpoints(setup["checkpoints"]))
     except UserError as mistake:  # all workers find the same one; a failure would be tried again
@@ -153,6 +153,21 @@ def _craft_on_worker(setup: dict[str, Any]) -> None:
         artifact.record.update(workers=context.get_world_size(), compute=_described(compute), versions=versions)
         artifact.record["unseen_classes"] = setup["unseen"]
         artifact.save(setup["artifact"])
+
+
+def _windows(config: NoiseConfig, compute: Compute, all_rows: int) -> Windows:
+    """Returns this worker's windows. What does not fit into one is decoded once, where there is room to keep it."""
+    context = ray.train.get_context()
+    shard = ray.train.get_dataset_shard("craft")
+
+    def stream() -> Iterator[Block]:
+        return blocks_of(shard.iter_batches(batch_size=None, batch_format="numpy"))
+
+    beside = context.get_local_world_size()
+    rows, most = -(-all_rows // context.get_world_size()), window_bytes(compute.device, beside)
+    decoded = rows * 3 * config.image_size**2
+    blocks = KeptBlocks(stream) if most < decoded <= room_for_blocks(beside) else stream
+    return Windows(blocks, config.options.get("batch_size", 1), compute, rows, most)
 
 
 def _described(compute: Compute) -> dict[str, Any]:

@@ -28,10 +28,11 @@ class AdversarialTraining(Countermeasure):
     ) -> tuple[Tensor, Tensor]:
         budget = Budget(self.levels / 255)
         start = (2 * torch.rand(images.shape, generator=generator) - 1) * budget.epsilon
+        start = start.to(images.device, non_blocking=True)
 
         def loss(delta: Tensor) -> Tensor:
             return functional.cross_entropy(network((images + delta).clamp(0, 1)), targets, reduction="sum")
 
         with frozen(network):
-            delta = pgd(loss, start.to(images.device), budget, budget.epsilon / 4, STEPS, maximise=True)
+            delta = pgd(loss, start, budget, budget.epsilon / 4, STEPS, maximise=True)
         return (images + delta).clamp(0, 1), targets

@@ -18,7 +18,7 @@ class Cutmix(Countermeasure):
     ) -> tuple[Tensor, Tensor]:
         side = images.shape[-1]
         length = (side * torch.rand((), generator=generator).sqrt()).round().to(torch.int64)
-        other = torch.randperm(len(images), generator=generator).to(images.device)
-        mask = box_mask(side, length.expand(len(images)), generator).to(images.device)
+        other = torch.randperm(len(images), generator=generator).to(images.device, non_blocking=True)
+        mask = box_mask(side, length.expand(len(images)), generator).to(images.device, non_blocking=True)
         kept = 1 - mask.to(targets).mean((2, 3))
         return torch.where(mask, images[other], images), torch.lerp(targets[other], targets, kept)

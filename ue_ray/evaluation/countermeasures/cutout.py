@@ -18,4 +18,4 @@ class Cutout(Countermeasure):
     ) -> tuple[Tensor, Tensor]:
         side = images.shape[-1]
         mask = box_mask(side, torch.full((len(images),), side // 2), generator)
-        return images.masked_fill(mask.to(images.device), 0.0), targets
+        return images.masked_fill(mask.to(images.device, non_blocking=True), 0.0), targets

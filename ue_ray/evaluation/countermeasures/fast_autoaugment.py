@@ -25,6 +25,7 @@ class FastAutoAugment(Cutout):
         changed = images
         for operation in (contrast, brightness, sharpness, rotation):
             chosen = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-            strength = torch.rand(len(images), 1, 1, 1, generator=generator).to(images.device)
-            changed = torch.where(chosen.to(images.device), operation(changed, strength).clamp(0, 1), changed)
+            strength = torch.rand(len(images), 1, 1, 1, generator=generator)
+            chosen, strength = (each.to(images.device, non_blocking=True) for each in (chosen, strength))
+            changed = torch.where(chosen, operation(changed, strength).clamp(0, 1), changed)
         return super().augment(changed, targets, network, generator)

@@ -17,5 +17,5 @@ class Mixup(Countermeasure):
         self, images: Tensor, targets: Tensor, network: nn.Module, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         share = float(torch.rand((), generator=generator))
-        other = torch.randperm(len(images), generator=generator).to(images.device)
+        other = torch.randperm(len(images), generator=generator).to(images.device, non_blocking=True)
         return torch.lerp(images[other], images, share), torch.lerp(targets[other], targets, share)

@@ -8,6 +8,7 @@ returns the changed images; values may leave [0, 1]. The factors and angles are 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,8 @@ from torch.nn import functional
 
 def contrast(images: Tensor, strength: Tensor) -> Tensor:
     """Away from the mean luma by a factor of 0.1 to 1.9."""
-    gray = (images * images.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    luma = _constant([[[[0.299]], [[0.587]], [[0.114]]]], images)
+    gray = (images * luma).sum(1, keepdim=True)
     return torch.lerp(gray.mean((2, 3), keepdim=True).expand_as(images), images, _factor(strength))
 
 
@@ -27,7 +29,7 @@ def brightness(images: Tensor, strength: Tensor) -> Tensor:
 
 def sharpness(images: Tensor, strength: Tensor) -> Tensor:
     """Away from the smoothed image by a factor of 0.1 to 1.9."""
-    kernel = images.new_tensor([[1, 1, 1], [1, 5, 1], [1, 1, 1]]).div(13).expand(3, 1, 3, 3)  # Pillow's SMOOTH
+    kernel = _constant([[1, 1, 1], [1, 5, 1], [1, 1, 1]], images).div(13).expand(3, 1, 3, 3)  # Pillow's SMOOTH
     smooth = functional.conv2d(functional.pad(images, (1, 1, 1, 1), "replicate"), kernel, groups=3)
     return torch.lerp(smooth, images, _factor(strength))
 
@@ -87,6 +89,11 @@ def equalize(images: Tensor, strength: Tensor) -> Tensor:
     return torch.where(step > 0, table.gather(2, levels), levels).view_as(images) / 255
 
 
+def _constant(values: list[Any], images: Tensor) -> Tensor:
+    """Puts ``values`` where the images are; unlike ``new_tensor``, without waiting for what a GPU does."""
+    return torch.tensor(values, dtype=images.dtype).to(images.device, non_blocking=True)
+
+
 def _factor(strength: Tensor) -> Tensor:
     return 0.1 + 1.8 * strength
 
@@ -101,6 +108,6 @@ def _moved(images: Tensor, places: list[list[Tensor | float]]) -> Tensor:
     ``places``: the map's rows for x and y, in halves of the side from the middle; each entry a number, or a number an
     image.
     """
-    rows = [torch.stack([torch.zeros(len(images)).to(images) + entry for entry in row], 1) for row in places]
+    rows = [torch.stack([images.new_zeros(len(images)) + entry for entry in row], 1) for row in places]
     grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, align_corners=False)

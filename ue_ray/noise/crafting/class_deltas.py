@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ue_ray.learning.collectives import sum_over_workers
+from ue_ray.learning.collectives import sum_over_workers, world_size
 from ue_ray.noise.budget import Budget
 from ue_ray.noise.delta_file import DeltaFile, DeltaRows, in_chunks, write_deltas
 from ue_ray.storage.filesystem import join
@@ -60,13 +60,18 @@ class ReplicatedDeltas:
         return self.deltas[classes]
 
     def push(self, version: int, classes: Tensor, sums: Tensor, counts: Tensor) -> None:
+        if world_size() == 1:
+            self._step(classes, sums, counts)
+            return
         everyone = torch.zeros(len(self.deltas), device=self.deltas.device)
         everyone[classes] = counts
         touched = torch.nonzero(sum_over_workers(everyone)).flatten()
         total = torch.zeros(len(touched), *self.deltas.shape[1:], device=self.deltas.device)
         total[torch.searchsorted(touched, classes)] = sums
-        total = sum_over_workers(total)
-        self.deltas[touched] = mean_delta(self.budget, self.deltas[touched], total, everyone[touched])
+        self._step(touched, sum_over_workers(total), everyone[touched])
+
+    def _step(self, touched: Tensor, sums: Tensor, counts: Tensor) -> None:
+        self.deltas[touched] = mean_delta(self.budget, self.deltas[touched], sums, counts)
 
     def table(self, version: int) -> DeltaRows:
         return self.deltas.cpu()

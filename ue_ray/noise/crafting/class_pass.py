@@ -20,14 +20,13 @@ def delta_pass(state: CraftState, window: Window, seed: int, move: Move) -> tupl
     assert state.deltas is not None
     wrong = torch.zeros((), dtype=torch.int64, device=state.network.compute.device)
     for batch in window.batches(seed):
-        classes, members = batch.labels.unique(return_inverse=True)
+        classes, members, counts = batch.by_class()
         current = state.deltas.pull(classes, state.version)
         stepped, missed = move(batch.images, current[members], batch.labels, seed + state.version)
         sums = torch.zeros_like(current).index_add_(0, members, stepped)
-        counts = torch.bincount(members, minlength=len(classes)).to(torch.float32)
         state.deltas.push(state.version, classes, sums, counts)
         state.version += 1
         wrong += missed
     shares = state.network.config.budget.shares(state.deltas.pull(classes, state.version))
-    total = sum_over_workers(torch.tensor([float(shares.sum()), len(shares)], device=shares.device))
+    total = sum_over_workers(torch.stack([shares.sum(), torch.ones_like(shares).sum()]))
     return int(sum_over_workers(wrong)) / len(window), float(total[0] / total[1].clamp_min(1))

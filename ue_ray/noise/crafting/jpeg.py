@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -39,12 +40,12 @@ def jpeg_round_trip(images: Tensor, quality: int, halve_chroma: bool) -> Tensor:
     padded = functional.pad(images, (0, -width % unit, 0, -height % unit), mode="replicate")
     planes = _rounded(_mix(padded * 255, TO_YCC))
     luma, chroma = planes[:, :1] - 128, planes[:, 1:]
-    luma = _quantised(luma, _table(LUMINANCE, quality)) + 128
+    luma = _quantised(luma, LUMINANCE, quality) + 128
     if halve_chroma:
-        chroma = _quantised(functional.avg_pool2d(chroma, 2), _table(CHROMINANCE, quality))
+        chroma = _quantised(functional.avg_pool2d(chroma, 2), CHROMINANCE, quality)
         chroma = functional.interpolate(chroma, scale_factor=2.0, mode="bilinear", align_corners=False)
     else:
-        chroma = _quantised(chroma, _table(CHROMINANCE, quality))
+        chroma = _quantised(chroma, CHROMINANCE, quality)
     decoded = _rounded(_mix(_rounded(torch.cat([luma, chroma], 1)), TO_RGB))[..., :height, :width] / 255
     return straight_through(decoded, decoded.clamp(0, 1))
 
@@ -60,25 +61,28 @@ def _rounded(values: Tensor) -> Tensor:
     return straight_through(values, values.round())
 
 
-def _table(base: tuple[int, ...], quality: int) -> Tensor:
+# Kept on the device: to copy them there at each step, the host would wait for the device.
+@cache
+def _table(base: tuple[int, ...], quality: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     scale = 5000 // quality if quality < 50 else 200 - 2 * quality
-    return torch.tensor([min(255, max(1, (value * scale + 50) // 100)) for value in base], dtype=torch.float32)
+    return torch.tensor([min(255, max(1, (value * scale + 50) // 100)) for value in base]).to(device, dtype)
 
 
-def _quantised(planes: Tensor, table: Tensor) -> Tensor:
-    """Each 8x8 block of ``planes`` [N,C,H,W] through the cosine transform, rounded to multiples of ``table`` [64]."""
+def _quantised(planes: Tensor, base: tuple[int, ...], quality: int) -> Tensor:
+    """Each 8x8 block of ``planes`` [N,C,H,W] through the cosine transform, rounded to multiples of its table [64]."""
     count, channels, height, width = planes.shape
     grid = (count, channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK)
     blocks = planes.reshape(grid).transpose(3, 4).reshape(-1, BLOCK * BLOCK)
-    transform, table = _cosines().to(planes), table.to(planes)
+    transform, table = _cosines(planes.dtype, planes.device), _table(base, quality, planes.dtype, planes.device)
     coefficients = blocks @ transform.T / table
     blocks = (_rounded(coefficients) * table) @ transform
     return blocks.reshape(count, channels, grid[2], grid[4], BLOCK, BLOCK).transpose(3, 4).reshape(planes.shape)
 
 
-def _cosines() -> Tensor:
-    """The orthonormal two-dimensional DCT-II of a flattened block: float64 [64,64]."""
+@cache
+def _cosines(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The orthonormal two-dimensional DCT-II of a flattened block: [64,64], computed in float64."""
     place = torch.arange(BLOCK, dtype=torch.float64)
     rows = torch.cos(math.pi / BLOCK * place[:, None] * (place + 0.5)) * math.sqrt(2 / BLOCK)
     rows[0] /= math.sqrt(2)
-    return torch.kron(rows, rows)
+    return torch.kron(rows, rows).to(device, dtype)

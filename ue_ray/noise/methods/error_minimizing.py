@@ -89,7 +89,7 @@ class ErrorMinimizing(NoiseMethod):
         assert state.deltas is not None
         for step in range(self.options.weight_steps):
             batch = state.batches(window)
-            classes, members = batch.labels.unique(return_inverse=True)
+            classes, members, _ = batch.by_class()
             self._weight_step(state, batch, state.deltas.pull(classes, state.version)[members], number, step)
         error, used = delta_pass(state, window, step_seed(self.config.seed, number), state.network.minimise)
         return error, len(window) + self.options.weight_steps * self.options.batch_size, used

@@ -47,7 +47,8 @@ class AttackedSurrogate(Surrogate):
         def loss(push: Tensor) -> Tensor:
             return functional.cross_entropy(self.logits(perturbed(seen, push)), labels, reduction="sum")
 
-        noise = torch.rand(1, *seen.shape[1:], generator=torch.Generator().manual_seed(seed)).to(seen.device)
+        noise = torch.rand(1, *seen.shape[1:], generator=torch.Generator().manual_seed(seed))
+        noise = noise.to(seen.device, non_blocking=True)
         start = self.adversary.project((2 * noise - 1) * self.adversary.epsilon).expand_as(seen)
         push = pgd(loss, start, self.adversary, self.adversary.epsilon / 5, steps, maximise=True)
         return perturbed(seen, push)
