@@ -61,6 +61,7 @@ def as_json(command: str) -> Iterator[None]:
     try:
         yield
     finally:
+        print(file=sys.stderr)  # ends a line that was begun; an empty one is none
         sys.stderr = former
 
 
