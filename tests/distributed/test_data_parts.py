@@ -14,7 +14,7 @@ SELECTED = {"classes": "ada,bob", "per_class": 5}
 @pytest.fixture(autouse=True)
 def _without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     divide = module._divide._function
-    monkeypatch.setattr(module, "_divide", SimpleNamespace(remote=divide))
+    monkeypatch.setattr(module, "_divide", SimpleNamespace(options=lambda name: SimpleNamespace(remote=divide)))
     monkeypatch.setattr(module.ray, "get", lambda value: value)
 
 

@@ -45,7 +45,7 @@ class SampleTable:
                     f"the artifact has no delta for sample {sample_id}: an alternating sample-wise artifact fits "
                     "only the images it was crafted on (schedule online perturbs any image)"
                 )
-        levels = self.deltas[[self.rows[key] for key in keys]].to(device)  # bytes travel, not floats
+        levels = self.deltas[[self.rows[key] for key in keys]].to(device, non_blocking=True)  # bytes travel, not floats
         return levels.to(torch.float32) * self.step
 
     def put(self, sample_ids: Sequence[str], delta: Tensor) -> None:

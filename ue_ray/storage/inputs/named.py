@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from io import BytesIO
-from typing import ClassVar
+from collections.abc import Sequence
 
-import pyarrow as pa
 from pyarrow import fs
 
-from ue_ray.errors import ReadFailure, UserError, one_line
-from ue_ray.storage.filesystem import absolute, join, open_store, read_if_there
+from ue_ray.errors import UserError, one_line
+from ue_ray.storage.filesystem import absolute, join, open_store
 from ue_ray.storage.inputs.folder import FolderSource
-from ue_ray.storage.inputs.listing import Listing, Source
+from ue_ray.storage.inputs.imagenet import with_readable_names
+from ue_ray.storage.inputs.listing import Source
 
 NAMED = ("lfw", "celeba", "imagenet", "imagenet-val")
 
 _LFW = ("lfw_funneled", "lfw-deepfunneled", "lfw")  # torchvision's default first
-_META = "meta.bin"
 
 
 def named_source(name: str, data_dir: str, download: bool = False) -> Source:
@@ -28,7 +23,7 @@ def named_source(name: str, data_dir: str, download: bool = False) -> Source:
     - lfw: 13,233 photos of 5,749 people, in ``lfw-py/lfw_funneled``, ``lfw-py/lfw-deepfunneled`` or ``lfw-py/lfw``;
     - celeba: 202,599 photos of 10,177 people, in ``celeba/img_align_celeba``, labelled by ``identity_CelebA.txt``;
     - imagenet, imagenet-val: the folders of synsets ``train`` and ``val``, in ``imagenet`` or at the top; classes have
-      their readable names where ``meta.bin`` lies beside them.
+      their readable names where Kaggle's ``LOC_synset_mapping.txt`` lies beside them.
 
     Raises UserError, which says what is expected where and how to get it, if that is not there.
     """
@@ -52,50 +47,7 @@ def named_source(name: str, data_dir: str, download: bool = False) -> Source:
         raise UserError(f"{name}: cannot be downloaded: get it from image-net.org; --data-dir says where it is")
     split = "val" if name == "imagenet-val" else "train"
     how = "torchvision's ImageNet makes it of the archives of image-net.org"
-    return SynsetSource(_first(name, place, "imagenet", (split,), how))
-
-
-@dataclass(frozen=True)
-class SynsetSource:
-    """A folder of ImageNet's synsets, ``n01440764`` and so on, in their order; classes have their readable names.
-
-    A name that two synsets share has its synset before it: ``n02012849 crane``.
-    """
-
-    uri: str
-    split: ClassVar[str | None] = None
-    splits: ClassVar[tuple[str, ...]] = ()
-
-    def list(self) -> Listing:
-        listing = FolderSource(self.uri).list()
-        meta = _beside(self.uri, _META)
-        data = read_if_there(meta)
-        if data is None:
-            note = f"classes are called by their synsets: there is no {meta}, which has their names"
-            return replace(listing, note="; ".join(filter(None, (listing.note, note))))
-        names = readable_names(listing.class_names, _names_of(data, meta))
-        return replace(listing, class_names=names).check(self.uri)
-
-    def read(self, rows: pa.Table) -> Iterator[bytes | ReadFailure]:
-        return FolderSource(self.uri).read(rows)
-
-
-def readable_names(synsets: Sequence[str], names: Mapping[str, str]) -> list[str]:
-    """The name of each synset: itself where ``names`` has none, after itself where several share one."""
-    shared = Counter(names.values())
-    found = [(synset, names.get(synset, synset)) for synset in synsets]
-    return [f"{synset} {name}" if shared[name] > 1 else name for synset, name in found]
-
-
-def _names_of(data: bytes, where: str) -> dict[str, str]:
-    """The first name of each synset in torchvision's file."""
-    import torch  # it was written by torch.save
-
-    try:
-        synonyms, _ = torch.load(BytesIO(data), weights_only=True)
-        return {synset: names[0] for synset, names in synonyms.items()}
-    except Exception as error:  # of any kind, for bytes of any kind
-        raise UserError(f"{where}: is not what torchvision's ImageNet leaves there: {one_line(error)}") from None
+    return with_readable_names(FolderSource(_first(name, place, "imagenet", (split,), how)))
 
 
 def _beside(folder: str, name: str) -> str:
