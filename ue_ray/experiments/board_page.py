@@ -11,12 +11,10 @@ from typing import Any
 from ue_ray.evaluation.measures import Estimate, Runs, chance_of, chance_percent, percent
 from ue_ray.evaluation.report.charts import learning_curves
 from ue_ray.evaluation.report.page import render
-from ue_ray.evaluation.report.tables import origin_facts
 from ue_ray.experiments.base import CLEAN
+from ue_ray.experiments.page import COLOURS, made_of
 
-COLOURS = 7  # of methods, in the style sheet
 FACTS = ("craft_seconds", "psnr", "ssim")
-SAID_ELSEWHERE = ("experiment", "output", "data")  # of the settings
 
 
 @dataclass(frozen=True)
@@ -187,7 +185,7 @@ def _orders(board: Sequence[Row]) -> dict[str, list[str]]:
 
 def board_page(results: Mapping[str, Any]) -> str:
     """``results``: as in results.json."""
-    board, config, images = rows(results), results["config"], results["images"]
+    board = rows(results)
     chance = chance_of(run for seeds in results["runs"].values() for run in seeds)
     methods = [row for row in board if row.name != CLEAN]
     leader = methods[0]
@@ -210,15 +208,7 @@ def board_page(results: Mapping[str, Any]) -> str:
         ],
         confusion={},
         verifications=[],
-        origin=origin_facts(
-            results,
-            data=[config["data"], f"{images['train']:,} training images", f"{images['test']:,} test images"],
-            settings=[
-                f"{name.replace('_', ' ')} {value}"
-                for name, value in config.items()
-                if name not in SAID_ELSEWHERE and value not in (None, "")
-            ],
-        ),
+        origin=made_of(results),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from ue_ray.evaluation.measures import chance_of, chance_percent
 from ue_ray.evaluation.report.charts import learning_curves, verifications
 from ue_ray.evaluation.report.page import render
-from ue_ray.evaluation.report.tables import confusion_matrices, origin_facts
+from ue_ray.evaluation.report.tables import Facts, confusion_matrices, origin_facts
 from ue_ray.experiments.base import CLEAN, Experiment
 from ue_ray.experiments.report import HEADING, outcome
 
@@ -25,7 +25,7 @@ def experiment_page(results: Mapping[str, Any]) -> str:
     chance = chance_of(run for seeds in runs.values() for run in seeds)
     groups = grouped(list(runs), results["experiment"])
     chosen = {title: {label: runs[label] for label in labels} for title, labels in groups.items()}
-    images, config, claims = results["images"], results["config"], results["claims"]
+    claims = results["claims"]
     shown = sum(claim["holds"] for claim in claims)
     return render(
         "experiment.html.jinja",
@@ -42,15 +42,21 @@ def experiment_page(results: Mapping[str, Any]) -> str:
         ],
         confusion=confusion_matrices(chosen, class_names),
         verifications=verifications({title: (runs_of, tones(runs_of)) for title, runs_of in chosen.items()}),
-        origin=origin_facts(
-            results,
-            data=[config["data"], f"{images['train']:,} training images", f"{images['test']:,} test images"],
-            settings=[
-                f"{name.replace('_', ' ')} {value}"
-                for name, value in config.items()
-                if name not in SAID_ELSEWHERE and value not in (None, "")
-            ],
-        ),
+        origin=made_of(results),
+    )
+
+
+def made_of(results: Mapping[str, Any]) -> Facts:
+    """How the results of an experiment were made: data, settings, machine, versions."""
+    config, images = results["config"], results["images"]
+    return origin_facts(
+        results,
+        data=[config["data"], f"{images['train']:,} training images", f"{images['test']:,} test images"],
+        settings=[
+            f"{name.replace('_', ' ')} {value}"
+            for name, value in config.items()
+            if name not in SAID_ELSEWHERE and value not in (None, "")
+        ],
     )
 
 

@@ -7,7 +7,7 @@ from pyarrow import fs
 
 from ue_ray.errors import UserError, flag, one_line
 from ue_ray.storage.filesystem import absolute, join, open_store, overlap
-from ue_ray.storage.inputs.builtin import BUILTINS, BuiltinSource, builtin_source
+from ue_ray.storage.inputs.builtin import BUILTINS, builtin_source
 from ue_ray.storage.inputs.committed import OutputSource
 from ue_ray.storage.inputs.folder import FolderSource
 from ue_ray.storage.inputs.hub import check_hub
@@ -26,7 +26,7 @@ from ue_ray.storage.inputs.webdataset import WebDatasetSource
 from ue_ray.storage.outputs.layout import DATA, MANIFEST, NOISE, OURS, SUCCESS, WORK
 from ue_ray.storage.store import Store
 
-__all__ = ["BUILTINS", "Listing", "Source", "glance", "has_own_labels", "keep_apart", "open_source", "with_classes_of"]
+__all__ = ["BUILTINS", "Listing", "Source", "glance", "keep_apart", "open_source", "with_classes_of"]
 
 
 def open_source(
@@ -199,11 +199,6 @@ def glance(source: Source, only: ClassChoice | None = None) -> None:
         names: Sequence[str] = source.folders()
         for choice in filter(None, choices if names else ()):  # without folders, all is one class
             names = choice.among(names)
-
-
-def has_own_labels(source: Source) -> bool:
-    """Whether ``open_source`` refuses other labels for what ``source`` reads."""
-    return isinstance(source, BuiltinSource | OutputSource | RecordSource)
 
 
 def _tars(
