@@ -12,7 +12,9 @@ import errno
 import functools
 import os
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -27,9 +29,11 @@ from ue_ray.storage import retry
 from ue_ray.storage.store import Store
 
 T = TypeVar("T")
+Page = dict[str, Any]  # an answer to list_objects_v2
 
 PART_BYTES = 64 << 20  # an upload of two or more goes in parts of this size: one that fails is sent again alone
 CONNECTIONS = 32
+FEW_FOLDERS = 10  # in 1,000 keys: with more, a request a folder would be many more requests than those of one listing
 LONGEST_REQUEST_S = 600
 
 _OPTIONS = ("endpoint_override", "scheme", "region")
@@ -222,8 +226,9 @@ class S3Store(Store):
         return entries
 
     def walk(self, name: str = "", follow_links: bool = False) -> Iterator[tuple[bytes, int]]:
-        start = len(self._prefix(name)[1])
-        for page in self._pages(name):
+        bucket, prefix = self._prefix(name)
+        start = len(prefix)
+        for page in self._pages_below(bucket, prefix):
             for entry in page.get("Contents", ()):
                 if key := entry["Key"][start:]:  # none: the folder marker of the root itself, which is no input
                     yield key.encode("utf-8", "surrogateescape"), entry["Size"]
@@ -247,15 +252,67 @@ class S3Store(Store):
         bucket, _, key = self.path(name).partition("/")
         return bucket, f"{key}/" if key else ""
 
-    def _pages(self, name: str, **options: Any) -> Iterator[dict[str, Any]]:
+    def _pages(self, name: str, **options: Any) -> Iterator[Page]:
         """The answers that list the folder, up to 1,000 objects each."""
         bucket, prefix = self._prefix(name)
+        yield from self._pages_of(bucket, prefix, **options)
+
+    def _pages_of(self, bucket: str, prefix: str, **options: Any) -> Iterator[Page]:
+        token = None
         while True:
-            page = self.filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **options)
+            page = self._page(bucket, prefix, token, **options)
             yield page
-            if not page.get("IsTruncated"):
+            if (token := _next(page)) is None:
                 return
-            options["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _pages_below(self, bucket: str, prefix: str) -> Iterator[Page]:
+        """The answers that list all objects whose keys begin with ``prefix``, in no particular order.
+
+        Where the first answer is not all, and has FEW_FOLDERS or fewer, the folders are listed beside each other: keys
+        are taken apart by what they begin with alone, whatever order a store lists them in.
+        """
+        pages = self._pages_of(bucket, prefix)
+        first = next(pages)
+        names = [entry["Key"][len(prefix) :] for entry in first.get("Contents", ())]
+        folders = {name.partition("/")[0] for name in names if "/" in name}
+        if _next(first) is None or not 0 < len(folders) <= FEW_FOLDERS:
+            yield first
+            yield from pages
+            return
+        below = []
+        for page in self._pages_of(bucket, prefix, Delimiter="/"):
+            yield page
+            below += [folder["Prefix"] for folder in page.get("CommonPrefixes", ())]
+        if len(below) == 1:
+            yield from self._pages_below(bucket, below[0])
+        else:
+            yield from self._pages_beside(bucket, below)
+
+    def _pages_beside(self, bucket: str, prefixes: Iterable[str]) -> Iterator[Page]:
+        """The answers that list the objects below each of ``prefixes``: CONNECTIONS requests at a time."""
+        waiting: deque[tuple[str, str | None]] = deque((prefix, None) for prefix in prefixes)
+        running: dict[Future[Page], str] = {}
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            while waiting or running:
+                while waiting and len(running) < CONNECTIONS:
+                    prefix, token = waiting.popleft()
+                    running[pool.submit(self._page, bucket, prefix, token)] = prefix
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    prefix, page = running.pop(done), done.result()
+                    yield page
+                    if (token := _next(page)) is not None:
+                        waiting.append((prefix, token))
+
+    def _page(self, bucket: str, prefix: str, token: str | None, **options: Any) -> Page:
+        if token is not None:
+            options["ContinuationToken"] = token
+        page: Page = self.filesystem.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, **options)
+        return page
+
+
+def _next(page: Page) -> str | None:
+    """What to go on from; None where a page is the last."""
+    return page["NextContinuationToken"] if page.get("IsTruncated") else None
 
 
 def open_s3(query: str) -> S3:
