@@ -26,6 +26,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_cluster")]
 
 QUICK = {
     "epsilon": "8/255",
+    "check": "off",
     "max_rounds": 2,
     "batch_size": 16,
     "surrogate": "resnet9",
