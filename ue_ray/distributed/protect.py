@@ -155,7 +155,8 @@ def run(job: Job, plan: Plan) -> Manifest:
             f"craft: stopped at the bound of {plan.config.options['max_rounds']} rounds with error "
             f"{card.record['error']:.3f}: the goal, {card.record['goal']}, was not reached"
         )
-    check = RunningCheck(plan.survey, noise_uri, plan.partial) if _is_checked(job, plan) else None
+    method = METHODS[plan.config.method]
+    check = RunningCheck(plan.survey, noise_uri, method, plan.partial) if _is_checked(job, plan) else None
     totals = Totals()
     for result in apply(plan.survey, noise_uri, output.uri, plan.workers.use_gpu, job.class_map, plan.partial):
         totals.add(result)
