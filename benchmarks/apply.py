@@ -18,7 +18,6 @@ import io
 import json
 import multiprocessing
 import os
-import shlex
 import sys
 import tempfile
 import time
@@ -36,12 +35,12 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.reliability.jobs import circumstances
 from ue_ray.distributed import cluster
 from ue_ray.distributed.applying import apply as product
 from ue_ray.distributed.survey import Survey, survey
 from ue_ray.images import sandbox
 from ue_ray.images.png import write_png
-from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.methods import noise_config
 from ue_ray.storage.inputs.open_source import open_source
@@ -162,13 +161,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output")
     options = parser.parse_args()
-    result: dict[str, Any] = {
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": machine(),
-        "versions": versions(),
-        "load_at_start": [round(value, 1) for value in os.getloadavg()],
-        "runs": {},
-    }
+    result: dict[str, Any] = circumstances() | {"runs": {}}
     product._Protector = Timed  # type: ignore[misc]
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder) / "notes"

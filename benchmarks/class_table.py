@@ -11,9 +11,6 @@ once each has a size of its own, as photos have.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shlex
 import sys
 import tempfile
 import time
@@ -25,8 +22,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.reliability.jobs import circumstances, write
 from ue_ray.learning.compute import Compute
-from ue_ray.learning.machine import machine, versions
 from ue_ray.noise import delta_file
 from ue_ray.noise.artifact import NoiseArtifact
 from ue_ray.noise.methods import noise_config, open_noise
@@ -86,21 +83,14 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2048)
     parser.add_argument("--output")
     options = parser.parse_args()
-    result: dict[str, Any] = {
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": machine(),
-        "versions": versions(),
-        "load_at_start": [round(value, 1) for value in os.getloadavg()],
-        "runs": {},
-    }
+    result: dict[str, Any] = circumstances() | {"runs": {}}
     with tempfile.TemporaryDirectory() as folder:
         crafted(options.classes, options.side, folder)
         for name, own_sizes in (("one size", False), ("each its own size", True)):
             run = measure(folder, options.side, options.images, own_sizes)
             result["runs"][name] = run
             print(f"{name}: " + ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in run.items()), flush=True)
-    if options.output:
-        Path(options.output).write_text(json.dumps(result, indent=2) + "\n")
+    write(options.output, result)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,6 @@ arithmetic hides it.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import shlex
 import sys
 import tempfile
 import time
@@ -25,12 +22,12 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.reliability.jobs import circumstances, write
 from ue_ray.distributed import cluster
 from ue_ray.distributed.crafting.kept_blocks import KeptBlocks
 from ue_ray.distributed.stream import block_stream, blocks_of
 from ue_ray.distributed.survey import survey
 from ue_ray.learning.compute import Compute
-from ue_ray.learning.machine import machine, versions
 from ue_ray.noise.crafting.batches import Windows
 from ue_ray.storage.inputs.blocks import Block
 from ue_ray.storage.inputs.open_source import open_source
@@ -67,13 +64,7 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=4)
     parser.add_argument("--output")
     options = parser.parse_args()
-    result: dict[str, Any] = {
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": machine(),
-        "versions": versions(),
-        "load_at_start": [round(value, 1) for value in os.getloadavg()],
-        "seconds_of_each_pass": {},
-    }
+    result: dict[str, Any] = circumstances() | {"seconds_of_each_pass": {}}
     with tempfile.TemporaryDirectory() as folder:
         write_photos(Path(folder) / "in", options.images, options.side)
         cluster.connect()
@@ -87,8 +78,7 @@ def main() -> None:
             seconds = passes(blocks, options.images, options.side, options.passes)
             result["seconds_of_each_pass"][name] = seconds
             print(f"{name}: {seconds}", flush=True)
-    if options.output:
-        Path(options.output).write_text(json.dumps(result, indent=2) + "\n")
+    write(options.output, result)
 
 
 if __name__ == "__main__":
