@@ -269,3 +269,9 @@ def test_changelog_speaks_of_this_version_or_of_the_next() -> None:
 
 def test_ci_run_is_executable() -> None:
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "benchmarks/reliability", "examples", "pipelines"])
+def test_no_script_stands_in_for_a_module_of_the_standard_library(folder: str) -> None:
+    """Python looks beside a script first: a ``collections.py`` there would be everybody's ``collections``."""
+    assert {path.stem for path in (ROOT / folder).glob("*.py")}.isdisjoint(sys.stdlib_module_names)

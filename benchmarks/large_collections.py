@@ -1,6 +1,6 @@
 """Collections of WebFace's and ImageNet's shapes, protected end to end from a real object store.
 
-    python benchmarks/collections.py --data data --work /tmp/ue-collections --output benchmarks/results/collections.json
+    python benchmarks/large_collections.py --data data --work /tmp/large-collections --output out/collections.json
 
 ``--data``: a folder with ``lfw20/train.parquet`` (faces) and ``photos/`` (large JPEGs). Of these are made, by seed:
 
