@@ -126,14 +126,13 @@ def run(job: Job, plan: Plan) -> Made:
     digests = sets.digests(name for name in ("clean", "other") if name in surveys)
     shared = sets.shared("test", "clean")
     del sets  # the noises need the memory
-    spent = {}
+    noises: dict[str, dict[str, Any]] = {}
     for recipe in job.experiment.recipes():
         say(f"{job.name}: {recipe.name}")
         place = job.place("noises", noise_folder(recipe, digests))
         manifest = _protect(job.options, recipe, plan.parts, place)
-        spent[recipe.name] = manifest["crafting"]["seconds"]
+        noises[recipe.name] = {"craft_seconds": manifest["crafting"]["seconds"]}
         surveys[recipe.name] = survey(open_source(place))
-    noises = {name: {"craft_seconds": seconds} for name, seconds in spent.items()}
     if isinstance(job.experiment, Board):
         sets = ImageSets(surveys, surveys["clean"].summary.side)
         for name, facts in noises.items():
