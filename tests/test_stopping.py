@@ -72,6 +72,16 @@ def test_no_process_below_is_left(tmp_path):
     assert left == []
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc")
+def test_a_library_that_exits_when_it_misses_a_child_does_not_come_first():
+    """Ray's does, with status 1, when its raylet is gone: so was a Ctrl-C, now and then."""
+    body = "import threading\nsys.setswitchinterval(1e-6)\n"
+    body += "children = [subprocess.Popen(['sleep', '300']) for _ in range(20)]\n"
+    body += "misses = lambda child: (child.wait(), os._exit(1))\n"
+    body += "for child in children: threading.Thread(target=misses, args=[child], daemon=True).start()\n"
+    assert stopped(f"{body}{SLEEPS}", signal.SIGINT) == (130, "begun\n", "stopped: a line\n")
+
+
 def is_running(process: int) -> bool:
     try:
         state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

@@ -56,20 +56,41 @@ def _end_at_a_signal(reader: int, console: int, line: Callable[[], str]) -> None
             start = "\n" if os.isatty(console) else ""  # a progress line may stand there
             with suppress(OSError):
                 os.write(console, f"{start}{line()}\n".encode())  # not by sys.stderr, which the main thread may hold
-            _kill_descendants()
+            _kill_once_this_has_ended(_halted_descendants())
             os._exit(128 + number)
 
 
-def _kill_descendants() -> None:
-    """Kills all processes below this one: two of a local Ray's would outlive it.
+def _halted_descendants() -> set[int]:
+    """Halts all processes below this one: two of a local Ray's would outlive it.
 
-    Each is halted first, so that none starts another unseen. Where there is no ``/proc``, Ray kills its own.
+    Each is halted before any is killed, so that none starts another unseen. Without a ``/proc``, Ray kills its own.
     """
     halted: set[int] = set()
     while new := _descendants() - halted:
         _signal_all(new, signal.SIGSTOP)
         halted |= new
-    _signal_all(halted, signal.SIGKILL)
+    return halted
+
+
+def _kill_once_this_has_ended(processes: set[int]) -> None:
+    """Ray's library ends this process with status 1 when it misses its raylet: so the raylet must not go first.
+
+    A shell reads a pipe that only this process could write to, comes to its end when this process has ended, and kills.
+    """
+    reader, _ = os.pipe()
+    script = f"read -r _; kill -KILL {' '.join(map(str, processes))}"
+    silent = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
+    try:
+        if processes:
+            os.posix_spawn(
+                "/bin/sh",
+                ["sh", "-c", script],
+                os.environ,
+                file_actions=[(os.POSIX_SPAWN_DUP2, reader, 0), silent],
+                setpgroup=0,  # a second Ctrl-C is not for the shell
+            )
+    except OSError:
+        _signal_all(processes, signal.SIGKILL)
 
 
 def _descendants() -> set[int]:
