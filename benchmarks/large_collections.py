@@ -21,7 +21,6 @@ import json
 import multiprocessing
 import os
 import re
-import resource
 import shutil
 import signal
 import struct
@@ -56,6 +55,7 @@ BUCKET = "s3://collections"
 RECORD_MAGIC = 0xCED7230A
 A_TAR = 1000  # images
 LEVELS = 8
+WEAK = 3  # the status of a run that is committed, though its own check doubts the noise
 
 
 @dataclass(frozen=True)
@@ -170,9 +170,9 @@ def cut(
 @contextmanager
 def store_of(folder: Path) -> Iterator[tuple[str, str]]:
     """The options of URIs in a store that keeps its data in ``folder``, and the URL of its metrics."""
-    (port,) = free_ports(1)
+    *_, port = free_ports(5)  # the store itself takes the first four
     folder.mkdir(parents=True, exist_ok=True)
-    with running_store(folder, "uesecret", f"-s3.metricsPort={port}") as address:
+    with running_store(folder, "uesecret", f"-metricsPort={port}") as address:
         yield f"?endpoint_override={address}&scheme=http&region=us-east-1", f"http://127.0.0.1:{port}/metrics"
 
 
@@ -218,12 +218,12 @@ def run(work: Path, words: list[str], kill_after: float | None = None) -> dict[s
     end([entry for entry in watch.seen.values() if entry.pid != process.pid], 0 if kill_after else PATIENCE)
     said = log.read_text(errors="replace")
     shutil.rmtree(work / "ray", ignore_errors=True)
-    if status and not kill_after:
+    if status not in (0, WEAK) and not kill_after:
         sys.exit(f"{' '.join(words[:2])}: {said[-2000:]}")
-    lines = [line for line in re.split(r"[\r\n]+", said) if line.startswith("committed: ")]
+    lines = [line for line in re.split(r"[\r\n]+", said) if line.startswith(("check: ", "committed: ", "verified: "))]
     return {
         "seconds": round(seconds, 1), "status": status, "peak_mib": watch.peaks_mib(),
-        "said": re.sub(r"; s3://.*", "", lines[-1]) if lines else "",
+        "said": [re.sub(r"; s3://.*", "", line) for line in lines],
     }  # fmt: skip
 
 
@@ -239,7 +239,9 @@ def list_there(uri: str) -> tuple[float, int, int, int]:
     started = time.monotonic()
     found = open_source(uri).list()
     spent = time.monotonic() - started
-    return spent, len(found), len(found.class_names), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    status = Path("/proc/self/status").read_text()  # the kernel's rusage has the peak of whoever started us in it
+    peak = int(re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)[1]) >> 10  # type: ignore[index]
+    return spent, len(found), len(found.class_names), peak
 
 
 def bare(uri: str, target: str, count: int, encoding: str) -> float:
@@ -298,7 +300,7 @@ def measure(options: Collections, shape: str, work: Path) -> dict[str, Any]:
             done["images_per_second"] = round(count / done["seconds"], 1)
             done["sent_to_input"] = round((sent(metrics) - before) / size, 2)
             result[name] = done
-            result[f"{name}_verified"] = run(work, command("verify", output=output, input=uri))["status"] == 0
+            result[f"{name}_verified"] = run(work, command("verify", output=output, input=uri))
             print(shape, name, done, flush=True)
     shutil.rmtree(work / "store", ignore_errors=True)
     return result

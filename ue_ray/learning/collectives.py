@@ -15,8 +15,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ue_ray.learning.global_batch_norm import GlobalBatchNorm2d
-
 PART_BYTES = 64 << 20  # of rows that are sent at a time
 
 
@@ -79,6 +77,8 @@ def data_parallel(network: nn.Module) -> nn.Module:
     """
     if world_size() == 1:
         return network
+    from ue_ray.learning.global_batch_norm import GlobalBatchNorm2d  # brings torch's compiler, a second of every start
+
     for layer in network.modules():
         if type(layer) is nn.BatchNorm2d:
             layer.__class__ = GlobalBatchNorm2d
