@@ -2,7 +2,8 @@
 
     python benchmarks/large_collections.py --data data --work /tmp/large-collections --output out/collections.json
 
-``--data``: a folder with ``lfw20/train.parquet`` (faces) and ``photos/`` (large JPEGs). Of these are made, by seed:
+``--data``: a folder with ``lfw20/train.parquet`` (faces), ``tiny-imagenet10/train.parquet`` and ``photos/`` (large
+JPEGs). Of these are made, by seed:
 
 - webface: a record file of so many identities with JPEGs of 112x112, as CASIA-WebFace is handed round;
 - imagenet: WebDataset tars of a thousand classes with JPEGs of about 400x350.
@@ -21,6 +22,7 @@ import json
 import multiprocessing
 import os
 import re
+import shlex
 import shutil
 import signal
 import struct
@@ -32,6 +34,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +58,7 @@ BUCKET = "s3://collections"
 RECORD_MAGIC = 0xCED7230A
 A_TAR = 1000  # images
 LEVELS = 8
+SPREAD = 0.8  # standard deviation of the logarithm of an identity's number of images
 WEAK = 3  # the status of a run that is committed, though its own check doubts the noise
 
 
@@ -81,11 +85,11 @@ class Collections:
 
 def make_webface(options: Collections, folder: Path) -> None:
     """``train.rec``, ``train.idx``, ``property``: record 0 says where images end and the identities' ranges begin."""
-    table = pq.read_table(Path(options.data, "lfw20/train.parquet"))
-    faces = [table_image(data) for data in table["image"].to_pylist()]
-    owners = np.arange(options.faces) * options.identities // options.faces  # an identity's images are neighbours
+    people = images_by_label(Path(options.data, "lfw20/train.parquet"))
+    shares = np.random.default_rng(5).lognormal(0, SPREAD, options.identities).cumsum()  # some are photographed more
+    owners = np.searchsorted(shares / shares[-1], (np.arange(options.faces) + 0.5) / options.faces)  # neighbours
     with (
-        multiprocessing.Pool(initializer=remember, initargs=(faces,)) as pool,
+        multiprocessing.Pool(initializer=partial(remember, people=people)) as pool,
         (folder / "train.rec").open("wb") as records,
         (folder / "train.idx").open("w") as index,
     ):
@@ -107,11 +111,10 @@ def make_webface(options: Collections, folder: Path) -> None:
 
 def make_imagenet(options: Collections, folder: Path) -> None:
     """``imagenet-train-000000.tar`` and so on: a JPEG and a ``.cls`` each sample, in an order that mixes classes."""
-    photos = [
-        np.asarray(Image.open(path).convert("RGB")) for path in sorted(Path(options.data, "photos").glob("*.jpg"))
-    ]
+    photos = [reduced(path) for path in sorted(Path(options.data, "photos").glob("*.jpg"))]
+    classes = images_by_label(Path(options.data, "tiny-imagenet10/train.parquet"))
     labels = np.random.default_rng(0).permutation(np.arange(options.photos) % options.classes)
-    with multiprocessing.Pool(initializer=remember, initargs=(photos,)) as pool:
+    with multiprocessing.Pool(initializer=partial(remember, photos=photos, classes=classes)) as pool:
         made = pool.imap(photo, ((int(label), number) for number, label in enumerate(labels)), 64)
         for start in range(0, options.photos, A_TAR):
             with tarfile.open(folder / f"imagenet-train-{start // A_TAR:06}.tar", "w") as tar:
@@ -123,44 +126,63 @@ def make_imagenet(options: Collections, folder: Path) -> None:
                         tar.addfile(member, io.BytesIO(content))
 
 
-BASES: list[np.ndarray] = []  # of a process that makes images
+def reduced(path: Path) -> np.ndarray:
+    """A photo of at most 2000 pixels a side: cuts of it are made many times, and a fifth of a side is enough."""
+    image = Image.open(path).convert("RGB")
+    image.thumbnail((2000, 2000))
+    return np.asarray(image)
 
 
-def remember(images: list[np.ndarray]) -> None:
-    BASES[:] = images
+BASES: dict[str, Any] = {}  # of a process that makes images
 
 
-def table_image(value: Any) -> np.ndarray:
-    data = value["bytes"] if isinstance(value, dict) else value
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+def remember(**images: Any) -> None:
+    BASES.update(images)
+
+
+def images_by_label(place: Path) -> list[list[np.ndarray]]:
+    """uint8 [H,W,3] each, of each label."""
+    table = pq.read_table(place)
+    found: dict[int, list[np.ndarray]] = {}
+    for image, label in zip(table["image"].to_pylist(), table["label"].to_pylist(), strict=True):
+        found.setdefault(label, []).append(np.asarray(Image.open(io.BytesIO(image["bytes"])).convert("RGB")))
+    return [found[label] for label in sorted(found)]
 
 
 def face(job: tuple[int, int]) -> tuple[int, bytes]:
-    """An identity is a face in a colour of its own; its images are other cuts of it."""
+    """An identity has the photos of one of LFW's people, in a tint of its own."""
     owner, number = job
     own, each = np.random.default_rng([1, owner]), np.random.default_rng([2, number])
-    base = BASES[int(own.integers(len(BASES)))]
-    return owner, cut(base, own, each, (112, 112), least=0.5)
+    photos = BASES["people"][owner % len(BASES["people"])]
+    return owner, cut(photos[int(each.integers(len(photos)))], own, each, (112, 112), least=0.6)
 
 
 def photo(job: tuple[int, int]) -> tuple[int, bytes]:
+    """A class has the images of one of ImageNet's; their detail, which 64 pixels do not hold, is that of any photo."""
     label, number = job
     own, each = np.random.default_rng([3, label]), np.random.default_rng([4, number])
     size = int(each.integers(350, 451)), int(each.integers(300, 401))
-    return label, cut(BASES[int(own.integers(len(BASES)))], own, each, size, least=0.2)
+    images, photos = BASES["classes"][label % len(BASES["classes"])], BASES["photos"]
+    detail = cut_of(photos[int(each.integers(len(photos)))], each, size, least=0.2)
+    seen = Image.fromarray(images[int(each.integers(len(images)))]).resize(size, Image.Resampling.BICUBIC)
+    return label, cut(np.asarray(Image.blend(seen, detail, 0.4)), own, each, size, least=0.8)
+
+
+def cut_of(base: np.ndarray, each: np.random.Generator, size: tuple[int, int], least: float) -> Image.Image:
+    """A part of ``base`` of at least so much of each side, at ``size``."""
+    height, width = base.shape[:2]
+    tall, wide = (int(side * each.uniform(least, 1)) for side in (height, width))
+    top, left = int(each.integers(height - tall + 1)), int(each.integers(width - wide + 1))
+    return Image.fromarray(base[top : top + tall, left : left + wide]).resize(size, Image.Resampling.BILINEAR)
 
 
 def cut(
     base: np.ndarray, own: np.random.Generator, each: np.random.Generator, size: tuple[int, int], least: float
 ) -> bytes:
-    """A part of ``base`` of at least so much of each side, at ``size``, tinted by its class: JPEG."""
-    height, width = base.shape[:2]
-    tall, wide = (int(side * each.uniform(least, 1)) for side in (height, width))
-    top, left = int(each.integers(height - tall + 1)), int(each.integers(width - wide + 1))
-    part = Image.fromarray(base[top : top + tall, left : left + wide]).resize(size, Image.Resampling.BILINEAR)
-    tinted = np.asarray(part).astype(np.float32) * own.uniform(0.7, 1.2, 3)
+    """The same, tinted a little by its class: JPEG."""
+    tinted = np.asarray(cut_of(base, each, size, least)).astype(np.float32) * own.uniform(0.9, 1.1, 3)
     buffer = io.BytesIO()
-    Image.fromarray(tinted.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=int(each.integers(80, 96)))
+    Image.fromarray(tinted.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=int(each.integers(88, 97)))
     return buffer.getvalue()
 
 
@@ -313,7 +335,8 @@ def main(options: Collections) -> None:
     record = json.loads(place.read_text()) if place.exists() else {}
     for shape in options.shapes:
         record[shape] = measure(options, shape, work) | {
-            "encoding": options.encoding, "machine": machine(), "versions": versions()
+            "encoding": options.encoding, "command": shlex.join(["python", *sys.argv]), "machine": machine(),
+            "versions": versions(),
         }  # fmt: skip
         place.write_text(json.dumps(record, indent=1) + "\n")
 

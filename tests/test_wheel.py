@@ -1,4 +1,4 @@
-"""The wheel alone, without the repository: installed into an environment of its own, its command protects digits."""
+"""The wheel alone, without the repository: installed into an environment of its own, its command protects photos."""
 
 import os
 import subprocess
@@ -8,6 +8,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.outputs import make_photos
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.ray
@@ -55,9 +57,9 @@ def test_the_wheel_gives_a_command_that_protects(tmp_path):
     assert found.startswith(str(site)), "the installed package, not the repository"
     assert run("--version").startswith("ue-ray ")
     assert "protect" in run("--help")
-    run("protect", "--input", "mnist5k", "--output", "out", "--method", "random")
+    photos = str(make_photos(empty / "photos"))
+    run("protect", "--input", photos, "--output", "out", "--method", "random")
     assert (empty / "out" / "_SUCCESS").exists()
-    run("verify", "--output", "out", "--input", "mnist5k")
-    run("evaluate", "--clean", "mnist5k", "--protected", "out", "--test", "mnist5k-test", "--output", "report",
+    run("evaluate", "--clean", photos, "--protected", "out", "--test", photos, "--output", "report",
         "--victims", "resnet9", "--epochs", "1", "--controls", "")  # fmt: skip
     assert "<style>" in (empty / "report" / "report.html").read_text()

@@ -70,6 +70,14 @@ def test_with_two_cells_each_quarter_has_a_colour():
                     assert len(np.unique(channel[rows, columns])) == 1
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_drawings_are_balanced_and_far_apart(seed):
+    """On black only the crests are left: a class of few of them was learnt by its digits."""
+    deltas = drawn(10, cells=2, seed=seed)
+    assert (deltas.sum((1, 2, 3)) == 0).all()
+    assert min((a != b).mean() for i, a in enumerate(deltas) for b in deltas[:i]) == 0.5
+
+
 def test_sample_wise_the_waves_are_the_classes_and_the_mean_is_nothing():
     ids = [f"photo {number}" for number in range(400)]
     deltas = drawn(10, ids=ids, granularity="sample-wise")
