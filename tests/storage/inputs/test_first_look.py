@@ -92,6 +92,15 @@ def test_only_one_image_of_a_class_is_looked_at(tmp_path: Path, monkeypatch: pyt
     assert sum(read) == 2 + 2
 
 
+def test_of_many_classes_only_some_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "SPREAD", 1)
+    monkeypatch.setattr(module, "MOST_CLASSES", 3)
+    put(tmp_path, **{f"user{number}": -2 for number in (0, 1, 2, 3, 5, 6)}, user4=1)
+    found = look(tmp_path)
+    assert found.dropped == {"user0": 2, "user3": 2, "user6": 2}
+    assert found.listing.class_names == ["user1", "user2", "user4", "user5"]
+
+
 def _counted(rows: pa.Table, counts: list[int]) -> pa.Table:
     counts.append(rows.num_rows)
     return rows

@@ -57,11 +57,11 @@ class Gratings(DataFreeMethod):
         of 16 parts of the image: the class is told as well, and the mean of its samples' deltas tells nothing. Drawings
         have no wave to shift: one of the 16 parts, drawn by the sample, has its colours turned round. With more of them
         digits are learnt (docs/log.md); so the mean of a class's deltas shows its drawing."""
-        side, code = self.config.canvas, self.codes[class_name]
+        side, code = self.config.canvas, (self.codes[class_name] * self.config.budget.epsilon).astype(np.float32)
         place = np.arange(side)
         cell, block, part = (place * count // side for count in (self.cells, len(code), 4))
         shift = np.zeros((2, side, side), np.int64)
-        turned = np.ones((side, side), np.int64)
+        turned = None
         if sample_id is not None:
             own = own_generator(self.config.seed, sample_id)
             if self.cells < FEWEST_CELLS:
@@ -69,8 +69,10 @@ class Gratings(DataFreeMethod):
             else:
                 shift = own.integers(0, 2, (2, 4, 4))[:, part[:, None], part]
         rows, columns = (cell[:, None] + shift[0]) % 2, (cell + shift[1]) % 2
-        signs = code[block[:, None], block, :, rows, columns]  # [side,side,3]
-        return torch.from_numpy(signs * turned[..., None]).permute(2, 0, 1) * self.config.budget.epsilon
+        delta = code[block[:, None], block, :, rows, columns]  # [side,side,3]
+        if turned is not None:
+            delta *= turned[..., None]
+        return torch.from_numpy(delta).permute(2, 0, 1)
 
 
 def _gratings() -> tuple[np.ndarray, np.ndarray]:
