@@ -1,6 +1,6 @@
 """Writes the tables of the documents from the records, so that no figure in them is typed by hand.
 
-    python benchmarks/tables.py
+    python -m benchmarks.tables
 
 A table stands between ``<!-- benchmarks/tables.py NAME -->`` and ``<!-- end -->``; NAME is one of TABLES. A test holds
 the documents against the records.
@@ -16,6 +16,8 @@ from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+
+from benchmarks.paper_tables import PAPER_TABLES
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -144,9 +146,14 @@ def survival() -> str:
     return markdown(("noise", *measures, "worst final"), rows)
 
 
+def of_paper(name: str) -> str:
+    return markdown(*PAPER_TABLES[name](read))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "dependability": dependability, "people": people, "people-briefly": partial(people, ("none", "half-jpeg-75")),
     "paper": paper, "survival": survival,
+    **{name: partial(of_paper, name) for name in PAPER_TABLES},
 }  # fmt: skip
 
 
