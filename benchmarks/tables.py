@@ -1,6 +1,6 @@
 """Writes the tables of the documents from the records, so that no figure in them is typed by hand.
 
-    python -m benchmarks.tables
+    python benchmarks/tables.py
 
 A table stands between ``<!-- benchmarks/tables.py NAME -->`` and ``<!-- end -->``; NAME is one of TABLES. A test holds
 the documents against the records.
@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.paper_tables import PAPER_TABLES
 
