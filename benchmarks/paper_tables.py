@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
-from ue_ray.evaluation.measures import Estimate
+from ue_ray.evaluation.measures import Estimate, percent
 from ue_ray.experiments.base import SHOWS, WITHIN, answer_of
+from ue_ray.experiments.classes import ONE, SEVERAL
 from ue_ray.experiments.networks import TABLE_1
+from ue_ray.experiments.report import summarised
 
 Read = Callable[[str], Any]  # a record, by its name below benchmarks/results
 FAST = "Fast AutoAugment's operations"
@@ -150,8 +153,24 @@ def adversarial_training(read: Read) -> tuple[Sequence[str], list[Sequence[str]]
     return ("`adversarial-training`, CIFAR-10, trained at 8/255, final / peak", *levels), rows
 
 
+def classes(read: Read) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """The share that is recognised of the protected classes and of the others, by a clean and by a protected victim."""
+    record = read("paper/classes-cifar10-4k.json")
+    clean = summarised(record["runs"]["clean"]).recall
+    rows = []
+    for form in ("class-wise", "sample-wise"):
+        for what, chosen in (("one class", ONE), ("four classes", SEVERAL)):
+            recall = summarised(record["runs"][f"{form}, {len(chosen)} protected"]).recall
+            rest = [k for k in range(len(clean)) if k not in chosen]
+            shares = [fmean(of[k] for k in some) for some in (chosen, rest) for of in (clean, recall)]
+            rows.append((f"{form}, {what}", *map(percent, shares)))
+    heading = ("of the protected, clean", "protected", "of the others, clean", "protected")
+    return ("`classes`, CIFAR-10, 30 epochs, without views", *heading), rows
+
+
 PAPER_TABLES = {
     "adversarial-training": adversarial_training, "augmentations": augmentations, "backdoor": backdoor,
+    "classes": classes,
     "datasets": datasets, "mixtures": mixtures, "noise-types": noise_types, "orderings": orderings,
     "patches": patches, "percentages": percentages,
 }  # fmt: skip
