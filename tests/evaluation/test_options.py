@@ -26,9 +26,23 @@ def test_what_is_named_twice_is_refused(option, text, said):
 
 
 def test_an_experiment_takes_the_recipes_epochs_and_learning_rate():
-    assert (ReproduceOptions().sizes.epochs, ReproduceOptions().sizes.learning_rate) == (10, 0.05)
-    fast = ReproduceOptions(recipe="fast")
-    assert (fast.sizes.epochs, fast.sizes.learning_rate, fast.sizes.victim) == (12, 0.12, "resnet9")
-    assert ReproduceOptions(recipe="fast", epochs=3).sizes.epochs == 3
+    paper = ReproduceOptions(recipe="paper").sizes
+    assert (paper.epochs, paper.learning_rate, paper.victim) == (60, 0.025, "resnet9")
+    fast = ReproduceOptions(scale="paper", recipe="fast").sizes
+    assert (fast.epochs, fast.learning_rate, fast.victim) == (12, 0.12, "resnet18")
+    assert ReproduceOptions(recipe="paper", epochs=3).sizes.epochs == 3
+    medium = ReproduceOptions(scale="medium", recipe="fast").sizes
+    assert medium.epochs == 30, "its own recipe, named, changes nothing"
     with pytest.raises(UserError, match="unknown recipe 'slow': choose one of fast, paper"):
         ReproduceOptions(recipe="slow")
+
+
+@pytest.mark.parametrize(
+    ("scale", "epochs", "recipe", "seeds"),
+    [("small", 12, "fast", (0, 1, 2)), ("medium", 30, "fast", (0,)), ("paper", 60, "paper", (0,))],
+)
+def test_a_record_of_an_experiment_names_what_its_scale_says(scale, epochs, recipe, seeds):
+    resolved = ReproduceOptions(scale=scale).resolved
+    assert (resolved.epochs, resolved.recipe, resolved.seeds) == (epochs, recipe, seeds)
+    assert ReproduceOptions(scale=scale, seeds=[4]).resolved.seeds == (4,)
+    assert resolved.resolved == resolved

@@ -81,7 +81,7 @@ def test_victims_are_strong_unless_asked_otherwise(tmp_path):
     assert (job.experiment.methods, job.experiment.noise_seeds) == (["lsp"], [3])
     assert job.experiment.countermeasures == EXPERIMENTS["board"].countermeasures
     assert resolve("board", str(tmp_path / "out"), {"recipe": "paper"}).options.recipe == "paper"
-    assert resolve("mixtures", str(tmp_path / "out"), {}).options.recipe == "paper"
+    assert resolve("mixtures", str(tmp_path / "out"), {"scale": "paper"}).options.recipe == "paper"
 
 
 def test_every_arm_is_in_one_cell():

@@ -43,7 +43,8 @@ def test_the_page_is_whole_escaped_and_self_contained():
     page.check_self_contained()
     for words in (
         "1 of 2 orderings that the paper states show here.", "faces: Figures 4 and 7", "85.0 ± 7.1", "94.95", NASTY,
-        "yesthis", f"nothat {NASTY}", "chance, 50 %", "0.700", "90.0 ± 2.0", "4,000 training images", "epsilon 8/255",
+        "showsthis", f"does notthat {NASTY}", "chance, 50 %", "0.700", "90.0 ± 2.0", "4,000 training images",
+            "epsilon 8/255",
         "1,834 seconds", "annbob",
     ):  # fmt: skip
         assert words in page.words

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ue_ray.experiments.base import CLEAN, Arm, Claim, Result, Scale, percent
+from ue_ray.experiments.base import CLEAN, Arm, Claim, Result, Scale, judge, percent, weakest
 from ue_ray.experiments.noise_types import NoiseTypes
 
 
@@ -19,15 +19,19 @@ class EarlyStopping(NoiseTypes):
 
     def claims(self, results: Mapping[str, Result]) -> list[Claim]:
         clean = results[CLEAN].final
+        cleans = results[CLEAN].each(lambda one: one.final)
         claims = []
         for form in ("class-wise", "sample-wise"):
-            peak = results[f"error-minimizing-{form}"].peak
-            stopped = results[f"error-minimizing-{form}, stopped"].final
+            whole, held_out = (results[f"error-minimizing-{form}{ending}"] for ending in ("", ", stopped"))
+            peak, stopped = whole.peak, held_out.final
             claims.append(
                 Claim(
                     f"error-minimizing {form} noise holds at its best epoch ({percent(peak)}) and where held-out "
                     f"images say stop ({percent(stopped)}); clean {percent(clean)}",
-                    max(peak, stopped) < clean - 0.2,
+                    weakest(
+                        judge(clean - peak - 0.2, cleans, whole.each(lambda one: one.peak)),
+                        judge(clean - stopped - 0.2, cleans, held_out.each(lambda one: one.final)),
+                    ),
                 )
             )
         return claims

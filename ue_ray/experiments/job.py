@@ -38,8 +38,10 @@ def resolve(name: str, output: str, given: Mapping[str, Any]) -> Job:
     """Reads the options. Raises UserError for a mistake."""
     experiment = find_experiment(name)
     if isinstance(experiment, Board):
-        given = {"recipe": "fast"} | {option: value for option, value in given.items() if value is not None}
-    options = read_options(ReproduceOptions, given)
+        given = {"recipe": "fast", "seeds": (0,)} | {
+            option: value for option, value in given.items() if value is not None
+        }
+    options = read_options(ReproduceOptions, given).resolved
     own = {option: getattr(options, option) for option in BOARD if getattr(options, option) is not None}
     if isinstance(experiment, Board):
         experiment = replace(experiment, **own)

@@ -15,6 +15,7 @@ from ue_ray.experiments.base import (
     Recipe,
     Result,
     Scale,
+    judge,
     lower,
     noise,
     percent,
@@ -48,6 +49,9 @@ class NoiseTypes(Experiment):
             Claim(
                 f"at its best epoch a victim learns more from class-wise random noise ({percent(peaks['random'])}) "
                 f"than from error-minimizing noise ({percent(peaks['error-minimizing'])})",
-                peaks["random"] > peaks["error-minimizing"],
+                judge(
+                    peaks["random"] - peaks["error-minimizing"] - 1e-9,
+                    *(results[f"{method}-class-wise"].each(lambda one: one.peak) for method in ("random", METHODS[-1])),
+                ),
             ),
         ]

@@ -20,8 +20,9 @@ class ReproduceOptions(VictimOptions, SourceOptions):
     """All options of an experiment. Raises UserError for a value that makes no sense."""
 
     scale: str = option(
-        "small: ResNet-9 and 10 epochs, for a CPU and some thousand images. paper: its networks, epochs and batches. "
-        "Default: small.",
+        "How networks are chosen and trained; --data and --per-class say how many images. small: ResNet-9, 12 epochs, "
+        "three seeds, for a CPU and 5,000 images (of CIFAR-10: --per-class 500). medium: a wide ResNet-9, 30 epochs, "
+        "for all images. paper: its networks, epochs and batches. Default: small.",
         "small",
     )
     data: str = option(
@@ -47,12 +48,20 @@ class ReproduceOptions(VictimOptions, SourceOptions):
     )
     epsilon: str | float = option("The budget, where an experiment does not set it. Default: 8/255.", "8/255")
     views: str | None = option("As for protect.", None)
-    recipe: str = option(
-        "How victims are trained: paper (Appendix B; docs/paper.md records it) or fast (one cycle to 0.12, 12 epochs: "
-        "stronger victims). Default: fast for the board, else paper.",
-        "paper",
+    seeds: Sequence[int] = option(
+        "Separated by commas: each victim is trained once with each. Default: 0,1,2 for --scale small, else 0; 0 for "
+        "the board.",
+        (),
+        parse_seeds,
     )
-    epochs: int | None = option("Default: the scale's; 12 for the recipe fast.", None)
+    recipe: str | None = option(
+        "How victims are trained: paper (Appendix B) or fast (one cycle to 0.12: stronger victims). Default: fast for "
+        "the board and the scales small and medium, paper for the scale paper.",
+        None,
+    )
+    epochs: int | None = option(
+        "Default: the scale's; those of --recipe, if it is not the scale's: fast 12, paper 60.", None
+    )
 
     def __post_init__(self) -> None:
         from ue_ray.evaluation.recipes import RECIPES
@@ -60,7 +69,8 @@ class ReproduceOptions(VictimOptions, SourceOptions):
         check_at_least(self, {"epochs": 1})
         super().__post_init__()
         choose(self.scale, SCALES, "scale")
-        choose(self.recipe, RECIPES, "recipe")
+        if self.recipe is not None:
+            choose(self.recipe, RECIPES, "recipe")
         for name, kind in BOARD.items():
             if (values := getattr(self, name)) is not None:
                 check_sequence(self, name, kind)
@@ -75,7 +85,13 @@ class ReproduceOptions(VictimOptions, SourceOptions):
         from ue_ray.evaluation.recipes import RECIPES
 
         scale = SCALES[self.scale]
-        if self.recipe == "fast":
-            fast = RECIPES["fast"]
-            scale = replace(scale, epochs=fast.epochs, learning_rate=fast.learning_rate)
-        return scale if self.epochs is None else replace(scale, epochs=self.epochs)
+        if self.recipe not in (None, scale.recipe):
+            recipe = RECIPES[self.recipe]
+            scale = replace(scale, recipe=self.recipe, epochs=recipe.epochs, learning_rate=recipe.learning_rate)
+        return replace(scale, epochs=self.epochs or scale.epochs, seeds=tuple(self.seeds) or scale.seeds)
+
+    @property
+    def resolved(self) -> ReproduceOptions:
+        """Returns these options with those filled in that hang on the scale, so that a record names them."""
+        sizes = self.sizes
+        return replace(self, recipe=sizes.recipe, epochs=sizes.epochs, seeds=sizes.seeds)

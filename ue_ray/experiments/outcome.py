@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ue_ray.experiments.base import Scale
+from ue_ray.experiments.base import DOES_NOT, Scale, answer_of
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Reproduction:
 
     @property
     def claims(self) -> list[dict[str, Any]]:
-        """The orderings that the paper states: ``text``, with the figures found here, and whether it ``holds``."""
+        """The orderings that the paper states: ``text``, with the figures found here, and the ``answer``."""
         return list(self.results["claims"])
 
     @property
     def missed(self) -> list[str]:
-        """The texts of the claims that do not hold."""
-        return [claim["text"] for claim in self.claims if not claim["holds"]]
+        """The texts of the claims that do not show; those within the spread of the seeds are not among them."""
+        return [claim["text"] for claim in self.claims if answer_of(claim) == DOES_NOT]
 
     def __str__(self) -> str:
         return f"{self.text}\nreport: {self.report}"

@@ -10,11 +10,12 @@ from ue_ray.evaluation.measures import chance_of, chance_percent
 from ue_ray.evaluation.report.charts import learning_curves, verifications
 from ue_ray.evaluation.report.page import render
 from ue_ray.evaluation.report.tables import Facts, confusion_matrices, origin_facts
-from ue_ray.experiments.base import CLEAN, Experiment
+from ue_ray.experiments.base import CLEAN, DOES_NOT, SHOWS, WITHIN, Experiment, answer_of
 from ue_ray.experiments.report import HEADING, outcome
 
 COLOURS = 7  # of arms, in the style sheet
 MOST_LINES = COLOURS + 1  # in a chart: theirs, and clean
+_STYLES = {SHOWS: "holds", DOES_NOT: "fails", WITHIN: "undecided"}  # classes of the style sheet
 SAID_ELSEWHERE = ("experiment", "output", "data")  # of the settings
 
 
@@ -25,12 +26,14 @@ def experiment_page(results: Mapping[str, Any]) -> str:
     chance = chance_of(run for seeds in runs.values() for run in seeds)
     groups = grouped(list(runs), results["experiment"])
     chosen = {title: {label: runs[label] for label in labels} for title, labels in groups.items()}
-    claims = results["claims"]
-    shown = sum(claim["holds"] for claim in claims)
+    claims = [(_STYLES[answer_of(claim)], answer_of(claim), claim["text"]) for claim in results["claims"]]
+    answers = [answer for _, answer, _ in claims]
+    within = f"; {answers.count(WITHIN)} are {WITHIN}" if WITHIN in answers else ""
     return render(
         "experiment.html.jinja",
         kind=f"{results['experiment']}: {results['figure']}",
-        heading=f"{shown} of {len(claims)} orderings that the paper states show here.",
+        heading=f"{answers.count(SHOWS)} of {len(claims)} orderings that the paper states show here{within}.",
+        claims=claims,
         results=results,
         accuracies=accuracies,
         outcome_heading=HEADING,

@@ -7,9 +7,10 @@ from statistics import fmean
 from typing import Any
 
 from ue_ray.evaluation.measures import VERIFICATION_HEADING, Estimate, Runs, span, verification_rows, verified
-from ue_ray.experiments.base import Claim, Experiment, Result
+from ue_ray.experiments.base import DOES_NOT, SHOWS, WITHIN, Claim, Experiment, Result
 
 HEADING = ("trained on", "final", "balanced", "peak", "at epoch", "the paper")
+_MARKS = {SHOWS: SHOWS, DOES_NOT: f"**{DOES_NOT}**", WITHIN: WITHIN}
 
 
 def markdown(
@@ -34,7 +35,7 @@ def markdown(
         lines += ["", what, ""]
         lines += _table(VERIFICATION_HEADING, rows)
     lines += ["", "What must show:", ""]
-    lines += [f"- {'yes' if claim.holds else '**no**'}: {claim.text}" for claim in claims]
+    lines += [f"- {_MARKS[claim.answer]}: {claim.text}" for claim in claims]
     if guards:
         lines += ["", "Objections:", "", *(f"- {guard['level']}: {guard['message']}" for guard in guards)]
     return "\n".join([*lines, "", how, ""])
@@ -56,7 +57,7 @@ def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def summarised(entries: Sequence[Mapping[str, Any]]) -> Result:
-    """The means over an arm's seeds."""
+    """The means over an arm's seeds, and each seed alone where there are several."""
     recalls = [
         [row[k] / max(1, sum(row)) for k, row in enumerate(run["confusion"])] for run in entries if run["confusion"]
     ]
@@ -65,4 +66,5 @@ def summarised(entries: Sequence[Mapping[str, Any]]) -> Result:
         final=fmean(run["final_test_accuracy"] for run in entries),
         peak=fmean(run["peak_test_accuracy"] for run in entries),
         recall=[fmean(shares) for shares in zip(*recalls, strict=True)],
+        seeds=[summarised([run]) for run in entries] if len(entries) > 1 else (),
     )

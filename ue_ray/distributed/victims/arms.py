@@ -54,7 +54,7 @@ def _run(arm: Arm, seed: int, options: ReproduceOptions, side: int, identities: 
     scale = options.sizes
     model = arm.victim or scale.victim
     plan = TrainingPlan(
-        model, scale.epochs, seed, scale.batch_size, scale.learning_rate, options.augmentation, options.recipe
+        model, scale.epochs, seed, scale.batch_size, scale.learning_rate, options.augmentation, scale.recipe
     )
     sources = ["clean", *arm.mix.needs, *(["other"] if arm.mix.joined else [])]
     train = " ".join([json.dumps(asdict(arm.mix)), *(identities[name] for name in sources)])
