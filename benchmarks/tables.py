@@ -194,9 +194,6 @@ def of_paper(name: str) -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "dependability": dependability, "people": people, "people-briefly": partial(people, ("none", "half-jpeg-75")),
     "paper": paper, "survival": survival, "collections": collections,
-
-
-    "paper": paper, "survival": survival,
     **{name: partial(of_paper, name) for name in PAPER_TABLES},
 }  # fmt: skip
 

@@ -31,7 +31,9 @@ class FirstLook:
 def first_look(source: Source, listing: Listing, handling: Handling = DEFAULT_HANDLING) -> FirstLook:
     """Reads one readable image of each class, and all files of a class that has none; of many classes only of some.
 
-    The others are believed to have images: where one has none, each of its files is rejected in its turn. The files of a dropped class stay in the listing, without a label and with the reason why each cannot be read.
+    The others are believed to have images: where one has none, each of its files is rejected in its turn. The files of
+    a dropped class stay in the listing, without a label and with the reason why each cannot be read.
+
     Raises UserError where no class is left.
     """
     labels = listing.labels()
