@@ -53,7 +53,7 @@ demo: install ## Protect 4,000 real digits and show what a victim learns from th
 test: install ## Run all tests: those that start nothing, then an object store, then Ray
 	$(BIN)/python -m pytest -m "not ray and not store" -n 2 --dist loadfile --durations=10 $(PYTEST_FLAGS)
 	$(BIN)/python -m pytest -m "not ray and store" --durations=10 $(PYTEST_FLAGS)
-	$(BIN)/python -m pytest -m ray --durations=10 $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m ray -n 2 --dist loadfile --durations=30 $(PYTEST_FLAGS)
 
 test-fast: install ## Run the tests that start neither Ray nor an object store
 	$(BIN)/python -m pytest -m "not ray and not store" -n 2 --dist loadfile --durations=10 $(PYTEST_FLAGS)

@@ -71,10 +71,8 @@ def test_with_two_cells_each_quarter_has_a_colour():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_drawings_are_balanced_and_far_apart(seed):
-    """On black only the crests are left: a class of few of them was learnt by its digits."""
+def test_drawings_are_far_apart(seed):
     deltas = drawn(10, cells=2, seed=seed)
-    assert (deltas.sum((1, 2, 3)) == 0).all()
     assert min((a != b).mean() for i, a in enumerate(deltas) for b in deltas[:i]) == 0.5
 
 

@@ -93,12 +93,8 @@ def _coarse(green: int) -> np.ndarray:
 
 
 def _drawings() -> tuple[np.ndarray, np.ndarray]:
-    """Returns the 924 tiles of as many crests as troughs and, for each, its signs: few cells are seen in their places.
-
-    On black, as around digits, troughs are cut off, and on white crests: of each tile the same part is left.
-    """
+    """Returns all 4,096 tiles and, for each, its signs: with few cells, each is seen in its place."""
     tiles = np.array(list(product((-1, 1), repeat=12)))
-    tiles = tiles[tiles.sum(1) == 0]
     return tiles.reshape(-1, 3, 2, 2), tiles.astype(np.float64)
 
 
