@@ -11,7 +11,7 @@ DEMO_VICTIM_EPOCHS  ?= 12
 DEMO_PROTECT_FLAGS  ?= --method gratings --cells 2
 DEMO_EVALUATE_FLAGS ?= --augmentation crop
 
-# They start the head of a cluster, whose agent does not come up beside other Rays that start.
+# They start the head of a cluster; beside the Rays of other tests its agent did not come up.
 HEAD_TESTS := tests/distributed/test_jobs.py
 
 # More flags for pytest: make test-fast PYTEST_FLAGS='-x -k budget'
