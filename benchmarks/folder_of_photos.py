@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -23,7 +21,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.large_collections import command, run
-from ue_ray.learning.machine import machine, versions
+from benchmarks.reliability.jobs import circumstances, write
 
 
 @dataclass(frozen=True)
@@ -66,8 +64,7 @@ def measure(options: Photos, photos: list[Image.Image], count: int) -> dict[str,
 def main(options: Photos) -> None:
     photos = [Image.open(path).convert("RGB") for path in sorted(Path(options.data, "photos").glob("*.jpg"))]
     found = {str(count): measure(options, photos, count) for count in options.counts}
-    facts = {"command": shlex.join(["python", *sys.argv]), "machine": machine(), "versions": versions()}
-    Path(options.output).write_text(json.dumps(facts | {"side": options.side, "photos": found}, indent=1) + "\n")
+    write(options.output, circumstances() | {"side": options.side, "photos": found})
 
 
 if __name__ == "__main__":

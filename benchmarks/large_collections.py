@@ -22,7 +22,6 @@ import json
 import multiprocessing
 import os
 import re
-import shlex
 import shutil
 import signal
 import struct
@@ -46,10 +45,9 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.processes import Watch, end
-from benchmarks.reliability.jobs import PATIENCE
+from benchmarks.reliability.jobs import PATIENCE, circumstances, write
 from tests.storage.conftest import free_ports, running_store
 from ue_ray.images.codec import decode, encode
-from ue_ray.learning.machine import machine, versions
 from ue_ray.storage.filesystem import open_store
 from ue_ray.storage.inputs.open_source import open_source
 
@@ -334,11 +332,9 @@ def main(options: Collections) -> None:
     place = Path(options.output)
     record = json.loads(place.read_text()) if place.exists() else {}
     for shape in options.shapes:
-        record[shape] = measure(options, shape, work) | {
-            "encoding": options.encoding, "command": shlex.join(["python", *sys.argv]), "machine": machine(),
-            "versions": versions(),
-        }  # fmt: skip
-        place.write_text(json.dumps(record, indent=1) + "\n")
+        facts = circumstances() | {"encoding": options.encoding}  # before the run: it has the load of the machine
+        record[shape] = measure(options, shape, work) | facts
+        write(options.output, record)
 
 
 if __name__ == "__main__":

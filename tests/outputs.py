@@ -33,6 +33,16 @@ def make_photos(root: Path, images: int = 12) -> Path:
     return root
 
 
+def make_pictures(root: Path, classes: int = 2, each: int = 10, seed: int = 0) -> Path:
+    """Images of 16x16, as networks can see them, in which there is nothing to learn."""
+    rng = np.random.default_rng(seed)
+    for number in range(classes * each):
+        place = root / f"class {number % classes}" / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(place)
+    return root
+
+
 def make_output(photos: Path, uri: str, format: str = "parquet", level: int = 8, rows: int = 5) -> Output:
     """``photos`` with every pixel moved by up to ``level`` levels, in shards of ``rows``, committed."""
     source = open_source(str(photos))

@@ -7,20 +7,12 @@ import venv
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+
+from tests.outputs import make_pictures
 
 ROOT = Path(__file__).resolve().parent.parent
 pytestmark = pytest.mark.ray
-
-
-def make_photos(folder: Path, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    for number in range(20):
-        place = folder / ("ada", "bob")[number % 2] / f"{number}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(place)
 
 
 def test_the_wheel_gives_a_command_that_protects(tmp_path):
@@ -66,9 +58,10 @@ def test_the_wheel_gives_a_command_that_protects(tmp_path):
     assert run("--version").startswith("ue-ray ")
     assert "protect" in run("--help")
     for seed, name in enumerate(("photos", "test")):
-        make_photos(empty / name, seed)
+        make_pictures(empty / name, seed=seed)
     run("protect", "--input", "photos", "--output", "out", "--method", "random")
     assert (empty / "out" / "_SUCCESS").exists()
+    run("verify", "--output", "out", "--input", "photos")
     run("evaluate", "--clean", "photos", "--protected", "out", "--test", "test", "--output", "report",
         "--victims", "resnet9", "--epochs", "1", "--controls", "")  # fmt: skip
     assert "<style>" in (empty / "report" / "report.html").read_text()

@@ -52,7 +52,7 @@ def stopped(
                 process.wait(0.1)
         started = those_of(environment)
         process.send_signal(number)
-        return process.wait(60), said.read_text(), started
+        return process.wait(10), said.read_text(), started
 
 
 def those_of(environment: dict[str, str]) -> set[int]:

@@ -1,5 +1,6 @@
 """Every example runs to its end, where it checks what it did; one's own method is one small file."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
+from tests.outputs import make_pictures
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -57,7 +60,9 @@ def test_the_contract_covers_a_method_of_ones_own():
 
 
 @pytest.mark.ray
-def test_a_method_of_ones_own_has_flags_and_protects(photos, tmp_path):
+def test_a_method_of_ones_own_has_flags_and_protects(tmp_path):
+    """And the task that checks it knows it; of these images a network learns nothing, so the check cannot doubt it."""
+    photos = make_pictures(tmp_path / "photos", classes=10, each=20)
     program = "import examples.own_method; from ue_ray.cli import main; main()"
     shown = run("-c", program, "protect", "--help")
     assert "--cells" in shown
@@ -65,4 +70,5 @@ def test_a_method_of_ones_own_has_flags_and_protects(photos, tmp_path):
     run("-c", program, "protect", "--input", str(photos), "--output", str(tmp_path / "out"), "--method", "checkerboard",
         "--cells", "4")  # fmt: skip
     assert (tmp_path / "out" / "_SUCCESS").exists()
-    assert sum(pq.read_metadata(path).num_rows for path in (tmp_path / "out" / "data").iterdir()) == 12
+    assert sum(pq.read_metadata(path).num_rows for path in (tmp_path / "out" / "data").iterdir()) == 200
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["check"]["images"] == 150
