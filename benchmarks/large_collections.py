@@ -303,7 +303,9 @@ def measure(options: Collections, shape: str, work: Path) -> dict[str, Any]:
         open_store(f"{BUCKET}{where}").filesystem.call_s3("create_bucket", Bucket=BUCKET.removeprefix("s3://"))
         size = upload(made / "files", f"{BUCKET}/{shape}{where}")
         uri = f"{BUCKET}/{shape}{where}"
+        before = sent(metrics)
         result: dict[str, Any] = {"bytes": size, "listing": listing(uri)}
+        result["listing"]["sent_to_input"] = round((sent(metrics) - before) / size, 3)
         print(shape, result, flush=True)
         count = result["listing"]["images"]
         result["bare_images_per_second"] = round(

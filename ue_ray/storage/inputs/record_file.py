@@ -26,8 +26,9 @@ MAGIC = 0xCED7230A
 HEADER = struct.Struct("<IfQQ")
 MOST_BYTES = (1 << 29) - 1  # of a part
 
-WHOLE, CUT, DAMAGED, SHORT = range(4)
-"""What a stretch of a file is: a record; one that the file ends in; bytes that are none; too short for its labels."""
+WHOLE, CUT, DAMAGED, SHORT, BEYOND = range(5)
+"""What a stretch of a file is: a record; one that the file ends in; bytes that are none; too short for its labels;
+behind the end."""
 
 CHUNK_BYTES = 16 << 20  # searched at a time
 THREADS = 8
@@ -92,6 +93,17 @@ def image_of(record: bytes) -> bytes:
     if len(content) < HEADER.size:
         raise ValueError("no image record")
     return content[HEADER.size + 4 * HEADER.unpack_from(content)[0] :]
+
+
+def label_of(record: bytes) -> float:
+    """The label of one whole record: its header's, or the first of several. Raises ValueError for other bytes."""
+    content = content_of(record)
+    if len(content) < HEADER.size:
+        raise ValueError("no image record")
+    flag, label = HEADER.unpack_from(content)[:2]
+    if flag and len(content) < HEADER.size + 4:
+        raise ValueError("no labels, although its header says so")
+    return float(struct.unpack_from("<f", content, HEADER.size)[0] if flag else label)
 
 
 def find_records(read: Callable[[int, int], bytes], size: int) -> Records:

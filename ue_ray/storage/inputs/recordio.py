@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 from pyarrow import fs
 
 from ue_ray.errors import ReadFailure, UserError, one_line
@@ -16,7 +15,18 @@ from ue_ray.storage.filesystem import join, open_store
 from ue_ray.storage.inputs.listing import NO_LABEL, Listing, ids_of
 from ue_ray.storage.inputs.parquet import CHANGED, MAX_UNNAMED_CLASSES
 from ue_ray.storage.inputs.pieces import read_pieces
-from ue_ray.storage.inputs.record_file import CUT, DAMAGED, SHORT, WHOLE, Records, find_records, image_of
+from ue_ray.storage.inputs.record_file import (
+    BEYOND,
+    CUT,
+    DAMAGED,
+    SHORT,
+    WHOLE,
+    Records,
+    find_records,
+    image_of,
+    label_of,
+)
+from ue_ray.storage.inputs.record_index import checked, read_index, records_by_identity
 from ue_ray.storage.inputs.splits import chosen_split, split_of, splits_of_files
 from ue_ray.storage.inputs.visible import is_visible
 from ue_ray.storage.store import Store
@@ -26,7 +36,7 @@ PROPERTY = "property"
 MOST_LABELS = 1 << 24
 """Labels are float32: above this two of them may be one."""
 
-NO_IMAGE, NO_CLASS, BEYOND = range(SHORT + 1, SHORT + 4)
+NO_IMAGE, NO_CLASS = range(BEYOND + 1, BEYOND + 3)
 REASONS = {
     CUT: ReadFailure("the file ends inside this record"),
     DAMAGED: ReadFailure("damaged: these bytes are no record"),
@@ -35,6 +45,8 @@ REASONS = {
     NO_CLASS: ReadFailure("its label is not the number of a class"),
     BEYOND: ReadFailure("the file ends before this record, which its .idx names"),
 }
+
+MISLABELLED = ReadFailure("its label is not the one that was listed")
 
 GLANCE_BYTES = 64 << 20  # a file up to this size is listed by a first look
 
@@ -47,8 +59,9 @@ class RecordSource:
     classes are called by their numbers; ``property`` beside the file, if it is there, says how many there are. Where
     record 0 has several labels and no image, as in insightface's files, records of that kind name the identities and
     are no samples. ``nbytes`` is the size of the record. An ``.idx`` beside the file is not needed; one that is not the
-    file's is refused. A record that is cut or damaged, or has no image or no class, is listed without a label and read
-    as a failure.
+    file's is refused. With it, a large file of insightface's kind is listed by what it says of its identities, and its
+    images are not read. A record that is cut or damaged, has no image or no class, or another label than was listed, is
+    read as a failure.
 
     Of the ``splits`` in a folder only ``split`` is read, or everything where that is None.
     """
@@ -86,8 +99,8 @@ class RecordSource:
         store = open_store(self.uri)
         whole = rows.filter(pc.equal(rows["fault"], WHOLE))
         records = read_pieces(store, *(whole[name].to_pylist() for name in ("file", "offset", "nbytes")))
-        for fault in rows["fault"].to_pylist():
-            yield REASONS[fault] if fault else image_in(next(records))
+        for fault, number in zip(rows["fault"].to_pylist(), rows["number"].to_pylist(), strict=True):
+            yield REASONS[fault] if fault else _image_labelled(next(records), number)
 
     def _files(self) -> "_Files":
         try:
@@ -166,9 +179,11 @@ def _find(file: _File, size: int) -> Records:
 
 def _list_file(file: _File, most: int) -> tuple[pa.Table, list[str]]:
     """The rows of one file, labels below ``most``, and what is to be said of it."""
-    records = _find(file, file.size)
-    if (offsets := _offsets(file)) is not None:
-        records = _by_index(records, offsets, file)
+    index = read_index(file.folder, file.base, file.where)
+    records = records_by_identity(file.folder, file.base, file.size, index) if index else None
+    if records is None:
+        records = _find(file, file.size)
+        records = checked(records, index, file.size, file.where) if index else records
     notes = []
     if np.isin(records.states, (CUT, BEYOND)).any():
         whole = np.count_nonzero(records.states == WHOLE)
@@ -195,63 +210,6 @@ def _property(file: _File) -> tuple[int, list[str]]:
     return 0, [f"{PROPERTY} is not read: expected classes,height,width, such as 10572,112,112"]
 
 
-def _index_name(base: str) -> str:
-    return f"{base[: -len(ENDING)]}.idx"
-
-
-def _offsets(file: _File) -> np.ndarray | None:
-    """Where records begin by the ``.idx`` beside the file: int64, sorted. None where there is no index."""
-    where = f"{file.where}: {_index_name(file.base)}"
-    try:
-        text = file.folder.read_if_there(_index_name(file.base))
-        if text is None:
-            return None
-        table = pa.csv.read_csv(
-            pa.BufferReader(text),
-            read_options=pa.csv.ReadOptions(column_names=["key", "offset"]),
-            parse_options=pa.csv.ParseOptions(delimiter="\t", quote_char=False),
-            convert_options=pa.csv.ConvertOptions(column_types={"key": pa.string(), "offset": pa.int64()}),
-        )
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            f"{where}: cannot be read: {one_line(error)}; expected key, tab, offset in each line"
-        ) from error
-    return np.unique(table["offset"].to_numpy())
-
-
-def _by_index(records: Records, offsets: np.ndarray, file: _File) -> Records:
-    """``records``, and a stretch for each that the index names in a damaged place or behind the end.
-
-    Raises UserError for an index that is not the file's.
-    """
-    index, advice = _index_name(file.base), "remove it (it is not needed), or put the right one there"
-    places = np.searchsorted(records.starts, offsets, side="right") - 1
-    known = (places >= 0) & (records.starts[places] == offsets)
-    lost = ~known & (places >= 0) & (np.isin(records.states[places], (CUT, DAMAGED)) | (offsets >= file.size))
-    if len(wrong := np.flatnonzero(~known & ~lost)):
-        at = offsets[wrong[0]]
-        raise UserError(
-            f"{file.where}: {index} is the index of another file: no record begins at byte {at:,}; {advice}"
-        )
-    if count := np.count_nonzero(~np.isin(records.starts[records.states == WHOLE], offsets)):
-        raise UserError(
-            f"{file.where}: {index} is the index of another file, or cut: it leaves out {count:,} of the "
-            f"{len(records.starts):,} records; {advice}"
-        )
-    if not lost.any():
-        return records
-    starts = np.concatenate([records.starts, offsets[lost]])
-    order = np.argsort(starts, kind="stable")
-    starts = starts[order]
-    sizes = np.minimum(np.append(starts[1:], file.size), file.size) - np.minimum(starts, file.size)
-    added = np.where(offsets[lost] < file.size, DAMAGED, BEYOND)
-    states = np.concatenate([records.states, added.astype(np.int8)])[order]
-    facts = (records.flags, records.labels, records.image_bytes)
-    return Records(
-        starts, sizes, states, *(np.append(fact, np.zeros_like(fact, shape=len(added)))[order] for fact in facts)
-    )
-
-
 def _names_identities(records: Records) -> np.ndarray:
     """Which records are no samples: insightface's, where record 0 is one of them. Else None is."""
     empty = (records.states == WHOLE) & (records.flags > 1) & (records.image_bytes == 0)
@@ -264,15 +222,17 @@ def _table(records: Records, rows: np.ndarray, file: _File, most: int) -> pa.Tab
     faults = np.where((states == WHOLE) & ~is_class, NO_CLASS, states)
     faults = np.where((states == WHOLE) & (image_bytes == 0), NO_IMAGE, faults)
     keys = pa.chunked_array([pc.binary_join_element_wise(file.base, pa.array(rows).cast(pa.string()), "#")])
+    numbers = np.where(faults == WHOLE, labels, NO_LABEL)
     return pa.table(
         {
             "sample_id": ids_of(keys),
             "key": keys,
-            "label": pa.array(np.where(faults == WHOLE, labels, NO_LABEL).astype(np.int64)),
+            "label": pa.array(numbers.astype(np.int64)),
             "nbytes": pa.array(sizes, pa.int64()),
             "file": pa.repeat(file.name, len(rows)),
             "offset": pa.array(starts, pa.int64()),
             "fault": pa.array(faults, pa.int8()),
+            "number": pa.array(numbers.astype(np.int32)),  # the label, whatever a selection makes of it
         }
     )
 
@@ -285,3 +245,12 @@ def image_in(record: bytes | ReadFailure) -> bytes | ReadFailure:
         return image_of(record)
     except ValueError:
         return CHANGED
+
+
+def _image_labelled(record: bytes | ReadFailure, number: int) -> bytes | ReadFailure:
+    image = image_in(record)
+    if isinstance(record, ReadFailure) or isinstance(image, ReadFailure):
+        return image
+    if label_of(record) != number:
+        return MISLABELLED
+    return image or REASONS[NO_IMAGE]
