@@ -1,6 +1,6 @@
 """Clusters of more and more nodes: what a run takes from the driver and the head, and how soon it is under way.
 
-    python benchmarks/reliability/many_nodes.py --work /tmp/ue-many --output benchmarks/results/reliability/many_nodes.json
+    python benchmarks/reliability/many_nodes.py --work /tmp/ue-many --output out/many_nodes.json
 
 Each is a head without CPUs and so many nodes of one CPU (``ray.cluster_utils.Cluster``: processes of this machine, some
 200 MiB each, so that a few dozen fit). The real command protects 5,000 digits in 5 shards there, with a noise that
