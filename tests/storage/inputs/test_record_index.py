@@ -136,6 +136,9 @@ def test_files_of_another_kind_are_searched(tmp_path: Path, asked: list[int], mo
     parts = records()
     shuffled = [0, *range(PHOTOS, 0, -1), *range(PHOTOS + 1, len(parts))]
     assert not both_ways(write(tmp_path, parts, shuffled), asked)[1]
+    write(tmp_path, parts)
+    (tmp_path / "train.idx").write_text((tmp_path / "train.idx").read_text().replace("7\t", "seven\t", 1))
+    assert not both_ways(tmp_path, asked)[1]
     assert not both_ways(write(tmp_path, parts[1 : PHOTOS + 1]), asked)[1]  # no identities
     head = framed(struct.pack("<IfQQff", 2, 0, 0, 0, PHOTOS + 9, PHOTOS + 13))
     assert not both_ways(write(tmp_path, [head, *parts[1:]]), asked)[1]
