@@ -86,10 +86,10 @@ class Budget:
 
         The rounding does not look at the image, so a class-wise delta is the same in every image of its class.
         """
-        levels = self.project(delta) * LEVELS
         if self.norm == "linf":
             most = math.floor(self.epsilon * LEVELS + 1e-6)
-            return levels.round().clamp(-most, most).short()
+            return (delta * LEVELS).round_().clamp_(-most, most).short()
+        levels = self.project(delta) * LEVELS
         rounded = levels.round()
         if self.norm != "l2":
             return rounded.short()

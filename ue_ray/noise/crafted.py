@@ -79,9 +79,11 @@ class Noise(ABC):
             by_size.setdefault(image.shape[:2], []).append(row)
         for (height, width), rows in by_size.items():
             size = patch_size(self.config.patch_share, height, width)
-            rounded = self.config.budget.round(spread(deltas[rows], *size))
-            for row, channels_last in zip(rows, rounded.permute(0, 2, 3, 1).contiguous().numpy(), strict=True):
-                levels[row] = channels_last
+            # Channels last is what images are, and enlarging is nearly twice as fast so; the bits are the same.
+            channels_last = deltas[rows].contiguous(memory_format=torch.channels_last)
+            rounded = self.config.budget.round(spread(channels_last, *size))
+            for row, change in zip(rows, rounded.permute(0, 2, 3, 1).contiguous().numpy(), strict=True):
+                levels[row] = change
         return levels
 
     def _class_levels(

@@ -58,9 +58,11 @@ class Gratings(DataFreeMethod):
         have no wave to shift: one of the 16 parts, drawn by the sample, has its colours turned round. With more of them
         digits are learnt (docs/log.md); so the mean of a class's deltas shows its drawing."""
         side, code = self.config.canvas, (self.codes[class_name] * self.config.budget.epsilon).astype(np.float32)
-        place = np.arange(side)
-        cell, block, part = (place * count // side for count in (self.cells, len(code), 4))
-        shift = np.zeros((2, side, side), np.int64)
+        # All is drawn once for each stretch of pixels along a side that is in one cell, one block and one part.
+        stretches = np.stack([np.arange(side) * count // side for count in (self.cells, len(code), 4)])
+        (cell, block, part), lengths = np.unique(stretches, axis=1, return_counts=True)
+        count = len(lengths)
+        shift = np.zeros((2, count, count), np.int64)
         turned = None
         if sample_id is not None:
             own = own_generator(self.config.seed, sample_id)
@@ -69,10 +71,11 @@ class Gratings(DataFreeMethod):
             else:
                 shift = own.integers(0, 2, (2, 4, 4))[:, part[:, None], part]
         rows, columns = (cell[:, None] + shift[0]) % 2, (cell + shift[1]) % 2
-        delta = code[block[:, None], block, :, rows, columns]  # [side,side,3]
+        delta = code[block[:, None], block, :, rows, columns]  # [stretches,stretches,3]
         if turned is not None:
             delta *= turned[..., None]
-        return torch.from_numpy(delta).permute(2, 0, 1)
+        drawn = np.moveaxis(delta, 2, 0).repeat(lengths, 1).repeat(lengths, 2)
+        return torch.from_numpy(drawn)
 
 
 def _gratings() -> tuple[np.ndarray, np.ndarray]:
