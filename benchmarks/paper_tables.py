@@ -11,6 +11,8 @@ from ue_ray.experiments.base import SHOWS, WITHIN, answer_of
 from ue_ray.experiments.classes import ONE, SEVERAL
 from ue_ray.experiments.networks import TABLE_1
 from ue_ray.experiments.report import summarised
+from ue_ray.experiments.transfer import FOUR, GUEST, WHOLE
+from ue_ray.experiments.transfer import PART as FOUR_OF_OTHER
 
 Read = Callable[[str], Any]  # a record, by its name below benchmarks/results
 FAST = "Fast AutoAugment's operations"
@@ -168,9 +170,46 @@ def classes(read: Read) -> tuple[Sequence[str], list[Sequence[str]]]:
     return ("`classes`, CIFAR-10, 30 epochs, without views", *heading), rows
 
 
+def faces(read: Read) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Who is recognised, and how well pairs are told apart."""
+    record = read("paper/faces-lfw20-130.json")
+    rows = []
+    for name, runs in record["runs"].items():
+        groups = [runs[0]["verification"][people] for people in ("protected", "others", "everybody")]
+        recognised = [percent(group["recognised"]) for group in groups[:2]]
+        rows.append((name, cell(record, name), *recognised, *(f"{group['auc']:.3f}" for group in groups)))
+    heading = ("all, final / peak", "the 20 recognised", "the 42", "AUC, pairs of the 20", "of the 42", "of all")
+    return ("`faces`, trained on", *heading), rows
+
+
+def transfer(read: Read) -> tuple[Sequence[str], list[Sequence[str]]]:
+    """Accuracies; and where some classes are protected, the share that is recognised of them and of the others."""
+    record = read("paper/transfer-cifar10-4k.json")
+    first = "resnet9"
+
+    def known(label: str, chosen: Sequence[int]) -> str:
+        recall = summarised(record["runs"][label]).recall
+        rest = [value for k, value in enumerate(recall) if k not in chosen]
+        return f"{percent(fmean(recall[k] for k in chosen))} / {percent(fmean(rest))}"
+
+    guests = [GUEST.format(which) for which in ("clean", "sample-wise protected")]
+    ship = [len(record["runs"][guests[0]][0]["confusion"]) - 1]
+    rows: list[Sequence[str]] = []
+    for network, words in ((first, "ResNet-9"), ("inception-resnet-small", "small Inception-ResNet")):
+        rows.append((f"clean, {words}", cell(record, f"clean, {network}"), "", "94.95" if network == first else ""))
+        theirs = '"around 10 %"' if network == first else ""
+        rows.append((f"class-wise noise of CIFAR-100, {words}", cell(record, f"{WHOLE}, {network}"), "", theirs))
+    rows.append(("clean, of four classes", "", known(f"clean, {first}", FOUR), ""))
+    rows.append(("the same noise on these four", cell(record, FOUR_OF_OTHER), known(FOUR_OF_OTHER, FOUR), "Figure 3c"))
+    rows.append(("clean ships among CIFAR-100's images", cell(record, guests[0]), known(guests[0], ship), ""))
+    rows.append(("sample-wise protected ships there", cell(record, guests[1]), known(guests[1], ship), "Figure 3a"))
+    heading = ("final / peak", "recognised of the protected / of the others", "the paper")
+    return ("`transfer`, CIFAR-10, 20 epochs, `--views crop,flip`", *heading), rows
+
+
 PAPER_TABLES = {
     "adversarial-training": adversarial_training, "augmentations": augmentations, "backdoor": backdoor,
     "classes": classes,
-    "datasets": datasets, "mixtures": mixtures, "noise-types": noise_types, "orderings": orderings,
-    "patches": patches, "percentages": percentages,
+    "datasets": datasets, "faces": faces, "mixtures": mixtures, "noise-types": noise_types, "orderings": orderings,
+    "patches": patches, "percentages": percentages, "transfer": transfer,
 }  # fmt: skip
