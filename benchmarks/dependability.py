@@ -1,4 +1,5 @@
-"""How much the protection of a method hangs on luck: noise seeds x victims x victim seeds, class by class.
+"""How much the protection of a method hangs on luck: noise seeds x victims x victim seeds, class by class; and what
+takers may do about it (``--countermeasures``).
 
     python benchmarks/dependability.py --data data --output out/dependability
     python benchmarks/dependability.py --data data --output out/dependability --device cuda --processes 14 --minutes 8
@@ -20,6 +21,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -31,9 +33,10 @@ import tyro
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import ue_ray
+from ue_ray.evaluation.countermeasures import parse
 from ue_ray.evaluation.recipes import RECIPES
 from ue_ray.evaluation.training import TrainingPlan
-from ue_ray.evaluation.victim import RECOGNISED, run_victim
+from ue_ray.evaluation.victim import RECOGNISED, purified, purified_test, run_victim
 from ue_ray.images.labelled import LabelledImages
 from ue_ray.learning.compute import Compute
 from ue_ray.learning.machine import machine, versions
@@ -96,6 +99,8 @@ class Options:
     """networks; default: each data set's own"""
     methods: tuple[str, ...] = ("gratings", "error-minimizing")
     forms: tuple[str, ...] = ("class-wise", "sample-wise")
+    countermeasures: tuple[str, ...] = ("none",)
+    """of the takers, who try one at a time"""
     processes: int = 2
     device: str = "cpu"
     minutes: float = 1e6
@@ -114,10 +119,12 @@ class Victim:
     model: str
     seed: int
     epochs: int = RECIPES["fast"].epochs
+    countermeasure: str = "none"
 
     @property
     def name(self) -> str:
-        return "-".join(map(str, asdict(self).values()))
+        parts = [*map(str, asdict(self).values())]
+        return "-".join(parts[:-1] if self.countermeasure == "none" else parts)
 
     @property
     def noise_name(self) -> str:
@@ -153,12 +160,12 @@ def victims(options: Options) -> Iterator[Victim]:
     plan += [(method, form) for form in options.forms for method in options.methods]
     models = {name: options.victims or SETS[name].victims for name in options.sets}
     for place in range(max(map(len, models.values()))):
-        for method, form in plan:
+        for (method, form), countermeasure in product(plan, options.countermeasures):
             for noise in range(options.noise_seeds if method != "clean" else 1):
                 for name in options.sets:
                     for model in models[name][place : place + 1]:
                         for seed in range(options.victim_seeds):
-                            yield Victim(name, method, form, noise, model, seed, options.epochs)
+                            yield Victim(name, method, form, noise, model, seed, options.epochs, countermeasure)
 
 
 def run(job: tuple[Options, Victim]) -> str:
@@ -168,11 +175,15 @@ def run(job: tuple[Options, Victim]) -> str:
     chosen = SETS[victim.data]
     train, test = loaded(options, victim.data)
     made, facts = protected(options, train, victim)
+    taker = parse(victim.countermeasure)
     recipe = RECIPES["fast"]
     plan = TrainingPlan(
         victim.model, victim.epochs, victim.seed, 128, recipe.learning_rate, chosen.augmentation, "fast"
     )
-    entry = run_victim(made, test, victim.method, "none", plan, Compute.detect(options.device))
+    entry = run_victim(
+        purified(made, taker), purified_test(test, taker), victim.method, victim.countermeasure, plan,
+        Compute.detect(options.device),
+    )  # fmt: skip
     kept = {name: entry[name] for name in entry if name not in ("curve", "confusion")}
     kept["test_accuracies"] = [round(epoch["test_accuracy"], 4) for epoch in entry["curve"]]
     record = {**asdict(victim), **facts, **kept, "machine": machine(), "versions": versions()}
@@ -263,28 +274,29 @@ def summary(folder: Path) -> str:
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*-*-*.json")):
         record = json.loads(path.read_text())
-        key = tuple(record[name] for name in ("data", "method", "granularity", "model", "epochs"))
+        key = tuple(record[name] for name in ("data", "method", "granularity", "model", "epochs", "countermeasure"))
         groups.setdefault(key, []).append(record)
     lines = [
-        "| data | noise | victim | n | final: mean, sd, worst | peak: mean, worst | classes recognised: mean, worst "
-        "informedness |",
-        "|---|---|---|---|---|---|---|",
+        "| data | noise | countermeasure | victim | n | final: mean, sd, worst | peak: mean, worst | "
+        "classes recognised: mean, worst informedness |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     facts = []
-    for (data, method, form, model, epochs), records in groups.items():
+    for (data, method, form, model, epochs, taker), records in groups.items():
         final, peak = ([100 * each[f"{name}_test_accuracy"] for each in records] for name in ("final", "peak"))
         known = [each["recognised_classes"] for each in records]
         most = max(records, key=lambda each: each["recognised_most_informedness"])
         spread = stdev(final) if len(final) > 1 else 0.0
         noise = method if form == "none" else f"{method}, {form}"
         lines.append(
-            f"| {data} | {noise} | {model}, {epochs} epochs | {len(final)} | "
+            f"| {data} | {noise} | {taker} | {model}, {epochs} epochs | {len(final)} | "
             f"{fmean(final):.1f}, {spread:.1f}, {max(final):.1f} | {fmean(peak):.1f}, {max(peak):.1f} | "
             f"{fmean(known):.1f}, {most['recognised_most_informedness']:.2f} |"
         )
         facts.append(
             {
-                "data": data, "noise": noise, "victim": model, "epochs": epochs, "n": len(final),
+                "data": data, "noise": noise, "countermeasure": taker, "victim": model, "epochs": epochs,
+                "n": len(final),
                 "final": final, "peak": peak,
                 "recognised_classes": known, "recognised_above": RECOGNISED,
                 "worst_class": [most["recognised_most"], most["recognised_most_informedness"]],

@@ -1,80 +1,104 @@
-"""What a GPU is needed for: the craft loop's speed on it, and Table 1 with ResNet-18 and all of CIFAR-10.
+"""What a GPU is needed for, in slices that a lent card has time for. Without Ray, and without a network.
 
-    python benchmarks/gpu.py --slice speed --output out/gpu
-    python benchmarks/gpu.py --slice table-1 --data cifar10 --epochs 30 --minutes 8 --output out/gpu
+    python benchmarks/gpu.py --slice list --data data --output out/gpu
+    python benchmarks/gpu.py --slice next --data data --output out/gpu
+    python benchmarks/gpu.py --slice table-1 --data data --output out/gpu --minutes 8
 
-``--data``: a folder with train.parquet and test.parquet (image, label). A slice fits into ``--minutes`` of one GPU;
-each result is a JSON file that is written as it ends, and not made again. Needs neither Ray nor a network. A rehearsal
-on a CPU: ``--device cpu --tiny``.
-
-Table 1: victims are trained side by side, a process each, by the paper's recipe (SGD, learning rate 0.025 on a cosine,
-batches of 128, crops and flips), ``--epochs`` epochs; one that is cut off by the time limit says how far it came.
+``--data``: the folder of data sets that dependability.py reads. ``next`` is the first slice, in the order of their
+value, that is not whole in ``--output``. A slice begins nothing after ``--minutes``; each result is a JSON file that is
+written as it ends, and the same command again makes what is missing (a victim that was cut off is trained anew). A
+rehearsal on a CPU: ``--slice all --device cpu --tiny``.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
 import json
-import multiprocessing
-import shlex
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
-from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import ue_ray
 from benchmarks import craft as craft_speed
-from ue_ray.evaluation.training import TrainingPlan, train_classifier
-from ue_ray.images.labelled import LabelledImages
-from ue_ray.learning.compute import Compute
-from ue_ray.learning.machine import machine, versions
+from benchmarks import dependability, gpu_table_1
+from benchmarks.gpu_table_1 import write
 from ue_ray.noise.artifact import NoiseArtifact
-from ue_ray.noise.methods import open_noise
-
-NOISES: dict[str, dict[str, Any]] = {
-    "random": {"method": "random", "granularity": "sample-wise"},
-    "class-wise": {},
-    # Larger batches and fewer rounds than the defaults (64 and 15): fewer and fuller kernels, and it fits the time.
-    "sample-wise": {"granularity": "sample-wise", "batch_size": 512, "max_rounds": 6},
-    "class-wise, seed 1": {"seed": 1},
-}
 
 
-def write(output: Path, name: str, result: dict[str, Any]) -> None:
-    facts = {"command": shlex.join(["python", *sys.argv]), "machine": machine(), "versions": versions()}
-    output.mkdir(parents=True, exist_ok=True)
-    (output / f"{name}.json").write_text(json.dumps(facts | result, indent=1) + "\n")
+@dataclass(frozen=True)
+class Slice:
+    """``left``: what is not made yet; ``run`` makes it, as far as the time goes."""
+
+    what: str
+    left: Callable[[argparse.Namespace], list[str]]
+    run: Callable[[argparse.Namespace], None]
+
+
+def table_1(data: str, what: str) -> Slice:
+    return Slice(what, partial(gpu_table_1.left, data=data), partial(gpu_table_1.trained, data=data))
+
+
+def takers(what: str, processes: int, **chosen: Any) -> Slice:
+    """Victims of dependability.py."""
+
+    def options(given: argparse.Namespace) -> dependability.Options:
+        small = {"sets": ("digits",), "epochs": 1, "victims": ("resnet9",)} if given.tiny else {}
+        minutes = max(0.0, given.deadline - time.monotonic()) / 60
+        folder = str(Path(given.output, "victims"))
+        return dependability.Options(
+            data=given.data, output=folder, device=given.device, processes=processes, minutes=minutes,
+            **{**chosen, **small},
+        )  # fmt: skip
+
+    def left(given: argparse.Namespace) -> list[str]:
+        made = options(given)
+        names = [victim.name for victim in dependability.victims(made)]
+        return [name for name in names if not Path(made.output, f"{name}.json").exists()]
+
+    return Slice(what, left, lambda given: dependability.main(options(given)))
+
+
+def speeds(options: argparse.Namespace) -> dict[str, tuple[int, int, bool]]:
+    """By the names of their results: images, images in a batch, compiled or not."""
+    sizes = [(16, 32)] if options.tiny else [(2048, 128), (4096, 512)]
+    return {
+        f"craft-resnet18-batch{batch}{'-compiled' if compiled else ''}": (images, batch, compiled)
+        for compiled in (False, True)
+        for images, batch in sizes
+    }
+
+
+def speeds_left(options: argparse.Namespace) -> list[str]:
+    names = [*speeds(options), *(["ceilings"] if options.device != "cpu" else [])]
+    return [name for name in names if not Path(options.output, f"{name}.json").exists()]
 
 
 def speed(options: argparse.Namespace) -> None:
     """The loop beside a plain float32 Algorithm 1 and beside the bare forward and backward passes; ResNet-18, 32x32."""
-    output = Path(options.output)
-    if options.device != "cpu" and not (output / "ceilings.json").exists():
-        write(output, "ceilings", ceilings())
-    sizes = [(16, 32)] if options.tiny else [(2048, 128), (4096, 512)]
-    for compiled in (False, True):
-        for images, batch in sizes:
-            name = f"craft-resnet18-batch{batch}{'-compiled' if compiled else ''}"
-            if (output / f"{name}.json").exists() or time.monotonic() > options.deadline:
-                continue
-            craft_speed.main(
-                craft_speed.CraftBenchmark(
-                    output=str(output / f"{name}.json"), images=images, batch_size=batch, rounds=2, weight_steps=10,
-                    image_size=16 if options.tiny else 32, pgd_steps=2 if options.tiny else 20, compile=compiled,
-                    surrogate="resnet9" if options.tiny else "resnet18", device=options.device,
-                    repeats=1 if options.tiny else 3,
-                )
-            )  # fmt: skip
+    for name in speeds_left(options):
+        if time.monotonic() > options.deadline:
+            return
+        if name == "ceilings":
+            write(Path(options.output), name, ceilings())
+            continue
+        images, batch, compiled = speeds(options)[name]
+        craft_speed.main(
+            craft_speed.CraftBenchmark(
+                output=str(Path(options.output, f"{name}.json")), images=images, batch_size=batch, rounds=2,
+                weight_steps=10, image_size=16 if options.tiny else 32, pgd_steps=2 if options.tiny else 20,
+                compile=compiled, surrogate="resnet9" if options.tiny else "resnet18", device=options.device,
+                repeats=1 if options.tiny else 3,
+            )
+        )  # fmt: skip
 
 
 def ceilings() -> dict[str, float]:
@@ -98,131 +122,93 @@ def ceilings() -> dict[str, float]:
     }
 
 
-def decoded(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-
-
-def data_set(options: argparse.Namespace, split: str) -> LabelledImages:
-    """All images of a split, decoded once and kept beside the results."""
-    place = Path(options.output, "cache", f"{split}.npz")
-    if not place.exists():
-        table = pq.read_table(Path(options.data, f"{split}.parquet"))
-        names = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]["label"]["names"]
-        files = [image["bytes"] for image in table["image"].to_pylist()]
-        labels = table["label"].to_numpy().astype(np.int64)
-        if options.tiny:
-            files, labels = files[:200], labels[:200]
-        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-            images = np.stack(list(pool.map(decoded, files, chunksize=500)))
-        place.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(place, images=images, labels=labels, names=np.array(names))
-    kept = np.load(place)
-    ids = [f"{split}/{row}" for row in range(len(kept["labels"]))]
-    return LabelledImages(kept["images"], kept["labels"], ids, kept["names"].tolist())
-
-
-def crafted(options: argparse.Namespace, name: str, train: LabelledImages) -> NoiseArtifact:
-    """The noise, crafted with the defaults on ResNet-18, or kept from before."""
-    place = Path(options.output, "noise", name.replace(", ", "-").replace(" ", "-"))
-    if (place / "card.json").exists():
-        return NoiseArtifact.load(str(place))
-    network = {} if name == "random" else {"surrogate": "resnet9" if options.tiny else "resnet18"}
-    small = {} if name == "random" or not options.tiny else {"max_rounds": 1, "batch_size": 32}
-    started = time.perf_counter()
-    artifact = ue_ray.craft(
-        train.images, train.labels, class_names=train.class_names, sample_ids=train.sample_ids, device=options.device,
-        **{**NOISES[name], **network, **small},
-        report=lambda entry: print(f"{name}: round {entry.round}, error {entry.error:.3f}", flush=True),
-    )  # fmt: skip
-    artifact.record["craft_seconds"] = time.perf_counter() - started
-    artifact.save(str(place))
-    return artifact
-
-
-def victim(options: argparse.Namespace, name: str) -> None:
-    """Trains one victim on the training images with one noise, and writes what it reached after each epoch."""
-    torch.set_num_threads(max(1, (torch.get_num_threads() - 2) // 4))
-    train, test = data_set(options, "train"), data_set(options, "test")
-    result: dict[str, Any] = {"train_set": name, "data": options.data, "images": len(train), "n": 1}
-    if name != "clean":
-        artifact = crafted(options, name, train)
+def online(options: argparse.Namespace) -> None:
+    """Noise that a network makes of each image as it is applied: crafted, then images/s of applying alone."""
+    side, count = (16, 64) if options.tiny else (32, 8192)
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    labels = generator.integers(0, 10, count)
+    names, ids = [str(label) for label in range(10)], [str(number) for number in range(count)]
+    for name in online_left(options):
+        if time.monotonic() > options.deadline:
+            return
+        method = name.removeprefix("online-")
         started = time.perf_counter()
-        noise = open_noise(artifact, Compute.detect(options.device))
-        parts = [train.take(rows) for rows in np.array_split(np.arange(len(train)), max(1, len(train) // 1024))]
-        protected = [noise.protect(list(part.images), part.labels, part.sample_ids) for part in parts]
-        images = np.concatenate([np.stack(part) for part in protected])
-        change = np.abs(images.astype(np.int16) - train.images)
-        result |= {
-            "crafting": {key: value for key, value in artifact.record.items() if key != "rounds"},
-            "rounds": len(artifact.record["rounds"]),
-            "noise": artifact.config.to_json(),
-            "apply_seconds": time.perf_counter() - started,
-            "largest_change": int(change.max()),
-            "mean_change": float(change.mean()),
-        }
-        train = LabelledImages(images, train.labels, train.sample_ids, train.class_names)
-    model = "resnet9" if options.tiny else "resnet18"
-    plan = TrainingPlan(model, options.epochs, seed=0)
-    file_name = f"table-1-{name.replace(', ', '-').replace(' ', '-')}"
-    curve: list[dict[str, Any]] = []
-
-    def on_epoch(epoch: Any) -> None:
-        curve.append(asdict(epoch))
-        peak = max(entry["test_accuracy"] for entry in curve)
-        print(f"{name}: epoch {epoch.epoch} of {plan.epochs}, clean test {100 * epoch.test_accuracy:.1f} %, peak "
-              f"{100 * peak:.1f} %, {epoch.seconds:.1f} s", flush=True)  # fmt: skip
-        facts = {"victim": model, "plan": asdict(plan), "epochs_done": epoch.epoch, "curve": curve}
-        facts |= {"final_test_accuracy": epoch.test_accuracy, "peak_test_accuracy": peak}
-        facts["images_per_second"] = len(train) / epoch.seconds
-        write(Path(options.output), file_name, result | facts)
-
-    training = train_classifier(
-        train, test, len(train.class_names), plan, Compute.detect(options.device), None, on_epoch
-    )
-    confusion = training.confusion.double()
-    recall = confusion.diagonal() / confusion.sum(1)
-    taken_for = (confusion.sum(0) - confusion.diagonal()) / (confusion.sum() - confusion.sum(1))
-    last = json.loads(Path(options.output, f"{file_name}.json").read_text())
-    informedness = dict(zip(train.class_names, (recall - taken_for).tolist(), strict=True))
-    write(
-        Path(options.output), file_name, last | {"confusion": training.confusion.tolist(), "informedness": informedness}
-    )
+        artifact: NoiseArtifact = ue_ray.craft(
+            images, labels, method, class_names=names, sample_ids=ids, granularity="sample-wise",
+            surrogate="resnet9" if options.tiny else "resnet18", batch_size=32 if options.tiny else 512, max_rounds=1,
+            device=options.device,
+        )  # fmt: skip
+        crafted = time.perf_counter() - started
+        protector = ue_ray.Protector(artifact, options.device)
+        rates = []
+        for _ in range(1 if options.tiny else 4):  # the first one warms up
+            started = time.perf_counter()
+            protector.protect(images, labels, ids)
+            rates.append(count / (time.perf_counter() - started))
+        write(
+            Path(options.output),
+            name,
+            {"images": count, "side": side, "craft_seconds": crafted, "noise": artifact.config.to_json(),
+             "applied_images_per_second": rates[1:] or rates},
+        )  # fmt: skip
 
 
-def table_1(options: argparse.Namespace) -> None:
-    """Victims on clean, random, class-wise and sample-wise noise, side by side."""
-    data_set(options, "train"), data_set(options, "test")
-    spawn = multiprocessing.get_context("spawn")
-    running = [spawn.Process(target=victim, args=(options, name)) for name in ("class-wise", "clean")]
-    for process in running:
-        process.start()
-    crafted(options, "sample-wise", data_set(options, "train"))  # in this process, meanwhile
-    for name in ("sample-wise", "random", "class-wise, seed 1"):
-        running.append(spawn.Process(target=victim, args=(options, name)))
-        running[-1].start()
-    for process in running:
-        process.join(max(0.0, options.deadline - time.monotonic()))
-    for process in running:
-        process.kill()
+def online_left(options: argparse.Namespace) -> list[str]:
+    names = ["online-error-minimizing", "online-sem"]
+    return [name for name in names if not Path(options.output, f"{name}.json").exists()]
+
+
+SLICES = {  # in the order of their value
+    "board": takers(
+        "three methods against five takers, ResNet-18, ten CIFAR-100 classes", 10, sets=("cifar100-4",),
+        victims=("resnet18",), methods=("gratings", "error-minimizing", "lsp"), forms=("class-wise",), noise_seeds=2,
+        victim_seeds=1, countermeasures=("none", "grayscale", "jpeg-10", "orthogonal-projection", "ueraser-lite"),
+    ),
+    "families": takers(
+        "two more families of victims on the default method, four data sets", 14, victims=("vgg11", "whitened-resnet9"),
+        sets=("digits", "cifar10-5k", "cifar100-4", "cifar100-8"), methods=("gratings",), victim_seeds=1,
+    ),
+    "table-1-cifar100": table_1("cifar100", "Table 1, CIFAR-100, ResNet-18"),
+    "adversarial": takers(
+        "adversarial training at 8/255, class-wise noise, CIFAR-10, ResNet-18", 2, sets=("cifar10",),
+        victims=("resnet18",), methods=("error-minimizing",), forms=("class-wise",), noise_seeds=1, victim_seeds=1,
+        countermeasures=("adversarial-training-8",),
+    ),
+    "online": Slice("applying what a network makes of each image: images/s", online_left, online),
+    "table-1": table_1("cifar10", "Table 1, CIFAR-10, ResNet-18"),
+    "speed": Slice("the craft loop beside a plain one and beside the bare passes", speeds_left, speed),
+}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--slice", choices=["speed", "table-1"], required=True)
+    parser.add_argument("--slice", choices=["list", "next", "all", *SLICES], required=True)
     parser.add_argument("--output", required=True)
-    parser.add_argument("--data", help="a folder with train.parquet and test.parquet")
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--data", required=True, help="the folder of data sets that dependability.py reads")
+    parser.add_argument("--epochs", type=int, default=60, help="of the victims of Table 1")
     parser.add_argument("--minutes", type=float, default=8.0)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
+    if options.tiny:
+        options.epochs = 1
     options.deadline = time.monotonic() + 60 * options.minutes
-    speed(options) if options.slice == "speed" else table_1(options)
+    unfinished = [name for name, each in SLICES.items() if each.left(options)]
+    if options.slice == "list":
+        for name, each in SLICES.items():
+            left = len(each.left(options))
+            print(f"{name:18} {f'{left} left' if left else 'whole':8} {each.what}")
+        return
+    chosen = {"all": unfinished, "next": unfinished[:1]}.get(options.slice, [options.slice])
+    for name in chosen:
+        print(f"slice {name}: {SLICES[name].what}", flush=True)
+        SLICES[name].run(options)
     for path in sorted(Path(options.output).glob("table-1-*.json")):
         entry = json.loads(path.read_text())
         final, peak = (100 * entry[f"{which}_test_accuracy"] for which in ("final", "peak"))
-        print(f"{entry['train_set']:20} epoch {entry['epochs_done']:3}: final {final:5.1f} %, peak {peak:5.1f} %, "
-              f"{entry['images_per_second']:.0f} images/s")  # fmt: skip
+        print(f"{entry['data']:8} {entry['train_set']:20} epoch {entry['epochs_done']:3}: final {final:5.1f} %, peak "
+              f"{peak:5.1f} %, {entry['images_per_second']:.0f} images/s")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -64,6 +64,7 @@ def dependability() -> str:
         (each["data"], each["noise"], each["victim"], each.get("epochs", 12)): each
         for record in ("gpu/dependability.json", "dependability.json")
         for each in read(record)
+        if each.get("countermeasure", "none") == "none"
     }
 
     def line(data: str, what: str) -> Iterator[str]:
