@@ -176,7 +176,9 @@ def collections() -> str:
         "killed after; then resumed in": lambda s: f"{s['killed']['seconds']:,.0f} s; {s['resumed']['seconds']:,.0f} s",
         "the resumed run": lambda s: protected(s["resumed"]),
         "`ue-ray verify --input`": faults,
-        "bytes sent by the store, by those of the input": lambda s: f"{s['whole']['sent_to_input']}",
+        "bytes sent by the store, by those of the input: to list; in all": lambda s: (
+            f"{s['listing']['sent_to_input']}; {s['whole']['sent_to_input']}"
+        ),
         "largest memory: driver; a worker; the listing": lambda s: "; ".join(
             gib(s["whole"]["peak_mib"][name]) for name in ("driver", "ray::MapWorker", "ray::list")
         ),
