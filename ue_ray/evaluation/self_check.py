@@ -20,8 +20,6 @@ from ue_ray.storage.inputs.listing import NO_LABEL
 NETWORK = "resnet9"
 LARGEST_SIDE = 64  # pixels at which the network sees images
 MOST_PIXELS = 1000 * 32**2  # of all images together: some ten seconds on a core
-MOST_TIMES = 4  # so many times that, and so many times A_CLASS, where protecting takes minutes
-IMAGES_A_TIME = 2500
 A_CLASS = 60  # images, unless there are too few classes to fill the check with
 LEAST = 20  # images of a class: of fewer a network learns too little
 HELD_OUT = 0.25  # of each class, to judge by
@@ -61,15 +59,13 @@ class SelfCheck:
 def rows_to_check(labels: np.ndarray, side: int, seed: int) -> np.ndarray:
     """Returns rows to check a noise on: int64 [n], sorted; ``labels`` int64 [N], ``side`` that of the images.
 
-    They are so few that the check stays quick beside protecting all, and of so few classes, the largest, that a network
-    can learn them: of small classes more, or there would be too few images to judge by. There are none where no two
-    classes have LEAST.
+    They are so few that the check stays quick, and of so few classes, the largest, that a network can learn them: of
+    small classes more, or there would be too few images to judge by. There are none where no two classes have LEAST.
     """
-    times = min(MOST_TIMES, max(1, len(labels) // IMAGES_A_TIME))
-    most = times * MOST_PIXELS // min(side, LARGEST_SIDE) ** 2
+    most = MOST_PIXELS // min(side, LARGEST_SIDE) ** 2
     names, sizes = np.unique(labels[labels != NO_LABEL], return_counts=True)
     order = np.argsort(-sizes, kind="stable")[: np.count_nonzero(sizes >= LEAST)]
-    largest = names[order][: np.count_nonzero(np.cumsum(np.minimum(sizes[order], times * A_CLASS)) <= most)]
+    largest = names[order][: np.count_nonzero(np.cumsum(np.minimum(sizes[order], A_CLASS)) <= most)]
     if len(largest) < 2:
         return np.empty(0, np.int64)
     order = np.random.default_rng(seed).permutation(len(labels))
