@@ -107,7 +107,7 @@ def on_gpu() -> dict[str, Any]:
 def page() -> str:
     """The whole document. It refers to nothing outside itself and runs no script."""
     sections = [on_gpu(), *(section(name, what) for name, what in RECORDS.items())]
-    loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent), TEMPLATES.loader or FileSystemLoader([])])
+    loader = ChoiceLoader([FileSystemLoader(Path(__file__).parent), TEMPLATES.loader])
     template = TEMPLATES.overlay(loader=loader).get_template("paper_page.html.jinja")
     claims = [answer for each in sections for answer, _ in each["answers"]]
     return template.render(

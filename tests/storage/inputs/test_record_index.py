@@ -41,7 +41,7 @@ def image(number: int) -> bytes:
     return struct.pack("<I", number) + bytes(IMAGE_BYTES - 4)
 
 
-def records(labels: list[float] | None = None, ranges: list[tuple[int, int]] | None = None) -> list[bytes]:
+def records(labels: list[float] | None = None, ranges: list[tuple[float, float]] | None = None) -> list[bytes]:
     """A file's records: the header, a photo for each label, and each identity's range of them."""
     owners = [owner for owner, count in enumerate(COUNTS) for _ in range(count)]
     first = PHOTOS + 1
@@ -121,11 +121,13 @@ def test_a_photo_that_is_another_persons_than_listed_is_a_failure(
         [(1, 4), (4, 4), (5, 44), (44, 51)],
         [(0, 4), (4, 4), (4, 44), (44, 51)],
         [(4, 44), (4, 4), (1, 4), (44, 51)],  # identities in another order
+        [(1, float("nan")), (float("nan"), 4), (4, 44), (44, 51)],
+        [(1, 2.5), (2.5, 4), (4, 44), (44, 51)],
         [(1, 3), (3, 4), (4, 44), (44, 51)],  # a photo is somebody else's than it says
     ],
 )
 def test_ranges_that_do_not_tell_whose_each_photo_is_are_not_used(
-    ranges: list[tuple[int, int]], tmp_path: Path, asked: list[int]
+    ranges: list[tuple[float, float]], tmp_path: Path, asked: list[int]
 ):
     table, unread = both_ways(write(tmp_path, records(ranges=ranges)), asked)
     assert not unread
@@ -142,6 +144,9 @@ def test_files_of_another_kind_are_searched(tmp_path: Path, asked: list[int], mo
     assert not both_ways(write(tmp_path, parts[1 : PHOTOS + 1]), asked)[1]  # no identities
     head = framed(struct.pack("<IfQQff", 2, 0, 0, 0, PHOTOS + 9, PHOTOS + 13))
     assert not both_ways(write(tmp_path, [head, *parts[1:]]), asked)[1]
+    for first in (float("nan"), float("inf"), -3, PHOTOS + 1.5):
+        head = framed(struct.pack("<IfQQff", 2, 0, 0, 0, first, PHOTOS + 5))
+        assert not both_ways(write(tmp_path, [head, *parts[1:]]), asked)[1]
     write(tmp_path, parts)
     monkeypatch.setattr(record_index, "MOST_KEYS", 50)  # too many to be named by float32
     assert not both_ways(tmp_path, asked)[1]
@@ -165,3 +170,14 @@ def test_a_record_without_an_image_is_said_when_it_is_read(tmp_path: Path, monke
     parts[9] = framed(struct.pack("<IfQQ", 0, 2, 9, 0))
     source = open_source(str(write(tmp_path, parts)))
     assert list(source.read(source.list().table))[8] == ReadFailure("a record without an image")
+
+
+def test_a_file_that_cannot_be_read_is_said_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write(tmp_path, records())
+
+    def fail(self, name: str, start: int, count: int) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(open_store(str(tmp_path))), "read_range", fail)
+    with pytest.raises(UserError, match=r"train\.rec: cannot be read: .*Permission denied"):
+        open_source(str(tmp_path)).list()

@@ -87,23 +87,23 @@ def content_of(record: bytes) -> bytes:
     return _MAGIC.join(content)
 
 
-def image_of(record: bytes) -> bytes:
-    """The image of one whole record. Raises ValueError for other bytes."""
-    content = content_of(record)
-    if len(content) < HEADER.size:
-        raise ValueError("no image record")
-    return content[HEADER.size + 4 * HEADER.unpack_from(content)[0] :]
+def labelled_image_of(record: bytes) -> tuple[float, bytes]:
+    """The label of one whole record, its header's or the first of several, and its image.
 
-
-def label_of(record: bytes) -> float:
-    """The label of one whole record: its header's, or the first of several. Raises ValueError for other bytes."""
+    Raises ValueError for other bytes.
+    """
     content = content_of(record)
     if len(content) < HEADER.size:
         raise ValueError("no image record")
     flag, label = HEADER.unpack_from(content)[:2]
-    if flag and len(content) < HEADER.size + 4:
-        raise ValueError("no labels, although its header says so")
-    return float(struct.unpack_from("<f", content, HEADER.size)[0] if flag else label)
+    if flag:
+        label = struct.unpack_from("<f", content.ljust(HEADER.size + 4, b"\0"), HEADER.size)[0]
+    return label, content[HEADER.size + 4 * flag :]
+
+
+def image_of(record: bytes) -> bytes:
+    """The image of one whole record. Raises ValueError for other bytes."""
+    return labelled_image_of(record)[1]
 
 
 def find_records(read: Callable[[int, int], bytes], size: int) -> Records:

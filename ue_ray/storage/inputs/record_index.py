@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -28,7 +27,7 @@ LEAST_BYTES = 64 << 20  # a smaller file is searched, in less time than many sma
 PROBES = 256  # images whose records are looked at before the index and the identities are believed
 MOST_KEYS = 1 << 24  # identities name them as float32: above this two of them may be one
 
-_Read = Callable[[int, int], bytes]  # count bytes from start on
+Read = Callable[[int, int], bytes]  # count bytes from start on
 _IDENTITY = np.dtype(
     [
         ("magic", "<u4"), ("length", "<u4"), ("flag", "<u4"), ("label", "<f4"), ("numbers", "<u8", 2),
@@ -71,15 +70,14 @@ def read_index(folder: Store, base: str, where: str) -> Index | None:
     return Index(name, pc.take(table["key"].combine_chunks(), pa.array(lines)), offsets)
 
 
-def records_by_identity(folder: Store, base: str, size: int, index: Index) -> Records | None:
+def records_by_identity(read: Read, size: int, index: Index) -> Records | None:
     """All records of a large file of insightface's kind, its images unread; None where it has to be searched.
 
     That is so of small files, and wherever anything is not as it should be: then the search says what. Of the images
-    the flags are taken to be 0, and ``image_bytes`` is the most there can be. Raises OSError.
+    the flags are taken to be 0, and ``image_bytes`` is the most there can be. Raises what ``read`` raises.
     """
     if size < LEAST_BYTES or not 2 <= len(index.keys) <= MOST_KEYS or index.offsets[0] != 0 or not _counts(index.keys):
         return None
-    read = partial(folder.read_range, base)
     sizes = np.diff(index.offsets, append=size)
     if sizes.min() < _FRAME + HEADER.size or (owners := _owners(read, index.offsets, sizes)) is None:
         return None
@@ -103,21 +101,21 @@ def _counts(keys: pa.Array) -> bool:
     return bool((numbers == np.arange(len(numbers))).all())
 
 
-def _owners(read: _Read, offsets: np.ndarray, sizes: np.ndarray) -> np.ndarray | None:
+def _owners(read: Read, offsets: np.ndarray, sizes: np.ndarray) -> np.ndarray | None:
     """int64: whose each image is, in order, the identities counted from 0; None where it is not said."""
     first = _identities(read(0, int(sizes[0])), 1)
-    if first is None or (first["first"][0], first["stop"][0]) != (start := int(first["first"][0]), len(offsets)):
+    if first is None or first["stop"][0] != len(offsets) or not 1 < first["first"][0] < len(offsets):
         return None
-    if not 1 < start < len(offsets):
+    start = int(first["first"][0])
+    if (sizes[start:] != _IDENTITY.itemsize).any():
         return None
-    tail = int(offsets[start])
-    ranges = _identities(read(tail, int(sizes[start:].sum())), len(offsets) - start)
-    if ranges is None or (sizes[start:] != _IDENTITY.itemsize).any():
+    ranges = _identities(read(int(offsets[start]), int(sizes[start:].sum())), len(offsets) - start)
+    if ranges is None:
         return None
-    begins, ends = (ranges[name].astype(np.int64) for name in ("first", "stop"))
-    if begins[0] != 1 or ends[-1] != start or (begins[1:] != ends[:-1]).any() or (ends < begins).any():
+    begins, ends = ranges["first"], ranges["stop"]
+    if begins[0] != 1 or ends[-1] != first["first"][0] or (begins[1:] != ends[:-1]).any() or not (begins <= ends).all():
         return None
-    return np.repeat(np.arange(len(ranges)), ends - begins)
+    return np.repeat(np.arange(len(ranges)), np.diff(np.append(begins.astype(np.int64), start)))
 
 
 def _identities(data: bytes, count: int) -> np.ndarray | None:
@@ -129,7 +127,7 @@ def _identities(data: bytes, count: int) -> np.ndarray | None:
     return found if right.all() else None
 
 
-def _believed(read: _Read, offsets: np.ndarray, sizes: np.ndarray, owners: np.ndarray) -> bool:
+def _believed(read: Read, offsets: np.ndarray, sizes: np.ndarray, owners: np.ndarray) -> bool:
     """Whether images here and there begin and end where the index has it, and belong to whom the identities say."""
     probes = np.unique(np.linspace(0, len(offsets) - 1, PROBES).astype(np.int64)).tolist()
 

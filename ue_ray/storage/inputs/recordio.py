@@ -24,9 +24,9 @@ from ue_ray.storage.inputs.record_file import (
     Records,
     find_records,
     image_of,
-    label_of,
+    labelled_image_of,
 )
-from ue_ray.storage.inputs.record_index import checked, read_index, records_by_identity
+from ue_ray.storage.inputs.record_index import Index, checked, read_index, records_by_identity
 from ue_ray.storage.inputs.splits import chosen_split, split_of, splits_of_files
 from ue_ray.storage.inputs.visible import is_visible
 from ue_ray.storage.store import Store
@@ -167,23 +167,27 @@ def _files(source: RecordSource) -> _Files:
     return files
 
 
-def _find(file: _File, size: int) -> Records:
-    """The records in the first ``size`` bytes. Raises UserError where there is none at the beginning."""
+def _find(file: _File, size: int, index: Index | None = None) -> Records:
+    """The records in the first ``size`` bytes, by the ``index`` where that is enough.
+
+    Raises UserError where there is none at the beginning, and for an index that is not the file's.
+    """
+    read = partial(file.folder.read_range, file.base)
     try:
-        return find_records(partial(file.folder.read_range, file.base), size)
+        records = records_by_identity(read, size, index) if index else None
+        if records is not None:
+            return records
+        records = find_records(read, size)
     except ValueError:
         raise UserError(f"{file.where}: is no RecordIO file: it does not begin with a record (0a 23 d7 ce)") from None
     except OSError as error:
         raise UserError(f"{file.where}: cannot be read: {one_line(error)}") from error
+    return checked(records, index, size, file.where) if index else records
 
 
 def _list_file(file: _File, most: int) -> tuple[pa.Table, list[str]]:
     """The rows of one file, labels below ``most``, and what is to be said of it."""
-    index = read_index(file.folder, file.base, file.where)
-    records = records_by_identity(file.folder, file.base, file.size, index) if index else None
-    if records is None:
-        records = _find(file, file.size)
-        records = checked(records, index, file.size, file.where) if index else records
+    records = _find(file, file.size, read_index(file.folder, file.base, file.where))
     notes = []
     if np.isin(records.states, (CUT, BEYOND)).any():
         whole = np.count_nonzero(records.states == WHOLE)
@@ -248,9 +252,13 @@ def image_in(record: bytes | ReadFailure) -> bytes | ReadFailure:
 
 
 def _image_labelled(record: bytes | ReadFailure, number: int) -> bytes | ReadFailure:
-    image = image_in(record)
-    if isinstance(record, ReadFailure) or isinstance(image, ReadFailure):
-        return image
-    if label_of(record) != number:
+    """The same of a record whose label is ``number``."""
+    if isinstance(record, ReadFailure):
+        return record
+    try:
+        label, image = labelled_image_of(record)
+    except ValueError:
+        return CHANGED
+    if label != number:
         return MISLABELLED
     return image or REASONS[NO_IMAGE]
