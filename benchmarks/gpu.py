@@ -69,7 +69,7 @@ def takers(what: str, processes: int, **chosen: Any) -> Slice:
 
 def speeds(options: argparse.Namespace) -> dict[str, tuple[int, int, bool]]:
     """By the names of their results: images, images in a batch, compiled or not."""
-    sizes = [(16, 32)] if options.tiny else [(2048, 128), (4096, 512)]
+    sizes = [(64, 32)] if options.tiny else [(2048, 128), (4096, 512)]
     return {
         f"craft-resnet18-batch{batch}{'-compiled' if compiled else ''}": (images, batch, compiled)
         for compiled in (False, True)
